@@ -1,0 +1,24 @@
+//go:build !go1.27
+
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Marshal encodes v without escaping HTML.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Unmarshal decodes exactly one JSON value.
+func Unmarshal(data []byte, v any) error {
+	return json.Unmarshal(data, v)
+}

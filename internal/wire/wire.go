@@ -1,0 +1,86 @@
+// Package wire is JSON in and out: whole values, arrays element by element,
+// and the difference of two values applied to a third.
+//
+// It uses the standard library alone: encoding/json before Go 1.27,
+// encoding/json/v2 from there on, with the same results.
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// MaxElement bounds one element of an array, in bytes.
+const MaxElement = 16 << 20
+
+// ErrTooLarge reports an array element above [MaxElement].
+var ErrTooLarge = errors.New("element too large")
+
+// Elements yields the elements of the JSON array that r holds, one at a time,
+// in memory bounded by the largest element. What it yields is the caller's to
+// keep. It ends after the array's last element, or with an error as its last
+// pair: [io.ErrUnexpectedEOF] when the array is cut short.
+func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		limited := &budget{r: r, left: MaxElement}
+		decoder := json.NewDecoder(limited)
+		fail := func(err error) { yield(nil, elementError(err)) }
+		opening, err := decoder.Token()
+		if err != nil {
+			fail(err)
+			return
+		}
+		if opening != json.Delim('[') {
+			fail(fmt.Errorf("want an array, got %v", opening))
+			return
+		}
+		for decoder.More() {
+			var element json.RawMessage
+			if err := decoder.Decode(&element); err != nil {
+				fail(err)
+				return
+			}
+			limited.left = MaxElement
+			if !yield(element, nil) {
+				return
+			}
+		}
+		if _, err := decoder.Token(); err != nil {
+			fail(err)
+			return
+		}
+		if _, err := decoder.Token(); err == nil {
+			fail(errors.New("data after the array"))
+		} else if err != io.EOF {
+			fail(err)
+		}
+	}
+}
+
+// elementError tells a body that ends too early from one that is no JSON; Go
+// 1.27 calls the former a syntax error.
+func elementError(err error) error {
+	var syntax *json.SyntaxError
+	if err == io.EOF || errors.As(err, &syntax) && syntax.Error() == "unexpected end of JSON input" {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// budget is a reader that gives up after left bytes.
+type budget struct {
+	r    io.Reader
+	left int
+}
+
+func (b *budget) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, ErrTooLarge
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
