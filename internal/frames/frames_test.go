@@ -1,0 +1,390 @@
+package frames
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// frame is one frame as it stands on the wire.
+func frame(stream Stream, payload string) []byte {
+	return append(header(byte(stream), uint32(len(payload))), payload...)
+}
+
+func header(stream byte, length uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{stream, 0, 0, 0}, length)
+}
+
+// received is one frame put together again.
+type received struct {
+	stream  Stream
+	payload string
+}
+
+// readAll puts together what a Reader hands out; a frame that was not finished
+// is not in it.
+func readAll(source io.Reader) ([]received, error) {
+	reader := NewReader(source)
+	var all []received
+	var payload []byte
+	for {
+		stream, piece, last, err := reader.Next()
+		if err != nil {
+			return all, err
+		}
+		payload = append(payload, piece...)
+		if last {
+			all = append(all, received{stream, string(payload)})
+			payload = nil
+		}
+	}
+}
+
+// reference does the same in the plainest way there is.
+func reference(data []byte) ([]received, error) {
+	var all []received
+	source := bytes.NewReader(data)
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(source, head[:]); err != nil {
+			return all, err
+		}
+		length := binary.BigEndian.Uint32(head[4:])
+		if head[0] > 3 || head[1]|head[2]|head[3] != 0 || length > MaxPayload {
+			return all, &ProtocolError{Offset: source.Size() - int64(source.Len()) - 8}
+		}
+		var payload bytes.Buffer
+		if _, err := io.CopyN(&payload, source, int64(length)); err != nil {
+			return all, io.ErrUnexpectedEOF
+		}
+		all = append(all, received{Stream(head[0]), payload.String()})
+	}
+}
+
+func TestReaderKeepsStreamsAndOrder(t *testing.T) {
+	var wire []byte
+	var want []received
+	// Payloads on both sides of the buffer's size, so that headers and payloads
+	// straddle its end.
+	for i, size := range []int{0, 1, 8, 117, bufferSize - 9, bufferSize - 8, bufferSize, 3, bufferSize + 1, 3 * bufferSize, 40} {
+		payload := strings.Repeat(string(rune('a'+i)), size)
+		stream := Stream(i % 4)
+		wire = append(wire, frame(stream, payload)...)
+		want = append(want, received{stream, payload})
+	}
+	sources := map[string]io.Reader{
+		"whole":          bytes.NewReader(wire),
+		"byte by byte":   iotest.OneByteReader(bytes.NewReader(wire)),
+		"halves":         iotest.HalfReader(bytes.NewReader(wire)),
+		"EOF with bytes": iotest.DataErrReader(bytes.NewReader(wire)),
+	}
+	for name, source := range sources {
+		t.Run(name, func(t *testing.T) {
+			got, err := readAll(source)
+			assert.Equal(t, io.EOF, err)
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestReaderReportsEveryCut(t *testing.T) {
+	parts := [][]byte{frame(Stdout, "one\n"), frame(Stderr, ""), frame(System, "three"), frame(Stdout, strings.Repeat("x", 300))}
+	wire := bytes.Join(parts, nil)
+	whole := map[int]int{0: 0} // how many frames end at an offset
+	offset := 0
+	for i, part := range parts {
+		offset += len(part)
+		whole[offset] = i + 1
+	}
+	complete := 0
+	for cut := range len(wire) + 1 {
+		for _, source := range []io.Reader{bytes.NewReader(wire[:cut]), iotest.OneByteReader(bytes.NewReader(wire[:cut]))} {
+			got, err := readAll(source)
+			if n, between := whole[cut]; between {
+				complete = n
+				assert.Equal(t, io.EOF, err, "cut at %d", cut)
+			} else {
+				assert.Equal(t, io.ErrUnexpectedEOF, err, "cut at %d", cut)
+			}
+			assert.Len(t, got, complete, "cut at %d", cut)
+		}
+	}
+}
+
+func TestReaderRefusesWhatIsNoFrame(t *testing.T) {
+	good := frame(Stdout, "good\n")
+	for name, test := range map[string]struct {
+		bad    []byte
+		reason string
+	}{
+		"stream 4":       {header(4, 1), "unknown stream 4"},
+		"stream 255":     {header(255, 1), "unknown stream 255"},
+		"reserved bytes": {[]byte{1, 0, 0, 9, 0, 0, 0, 1, 'x'}, "reserved bytes 00 00 09 are not zero"},
+		"too long":       {header(1, MaxPayload+1), "length 4259841 exceeds 4259840"},
+		"2 GiB":          {header(1, math.MaxInt32+1), "length 2147483648 exceeds"},
+		"4 GiB":          {header(2, math.MaxUint32), "length 4294967295 exceeds"},
+		"HTML":           {[]byte("<html><body>"), "unknown stream 60"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reader := NewReader(bytes.NewReader(append(good[:len(good):len(good)], test.bad...)))
+			_, piece, last, err := reader.Next()
+			require.NoError(t, err)
+			require.True(t, last)
+			require.Equal(t, "good\n", string(piece))
+			for range 3 {
+				_, piece, _, err := reader.Next()
+				protocol, ok := errors.AsType[*ProtocolError](err)
+				require.True(t, ok, "%v", err)
+				assert.Equal(t, int64(len(good)), protocol.Offset)
+				assert.Contains(t, err.Error(), test.reason)
+				assert.Contains(t, err.Error(), fmt.Sprintf("at byte %d", len(good)))
+				assert.Empty(t, piece)
+			}
+		})
+	}
+}
+
+func TestReaderTakesTheLongestPayloadInPieces(t *testing.T) {
+	source := io.MultiReader(bytes.NewReader(header(1, MaxPayload)), io.LimitReader(zeros{}, MaxPayload))
+	reader := NewReader(source)
+	total := 0
+	for {
+		_, piece, last, err := reader.Next()
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(piece), bufferSize)
+		total += len(piece)
+		if last {
+			break
+		}
+	}
+	assert.Equal(t, MaxPayload, total)
+	_, _, _, err := reader.Next()
+	assert.Equal(t, io.EOF, err)
+}
+
+func TestReaderCountsOffsetsBeyond32Bits(t *testing.T) {
+	reader := NewReader(bytes.NewReader(header(9, 0)))
+	reader.offset = math.MaxUint32 + 10
+	_, _, _, err := reader.Next()
+	protocol, ok := errors.AsType[*ProtocolError](err)
+	require.True(t, ok)
+	assert.Equal(t, int64(math.MaxUint32+10), protocol.Offset)
+}
+
+func TestReaderReturnsTheErrorOfItsSourceAfterTheBytesBeforeIt(t *testing.T) {
+	broken := errors.New("broken")
+	for name, wire := range map[string][]byte{
+		"between frames": frame(Stdout, "line\n"),
+		"in a header":    append(frame(Stdout, "line\n"), 1, 0, 0),
+		"in a payload":   append(frame(Stdout, "line\n"), header(1, 5)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := readAll(io.MultiReader(bytes.NewReader(wire), iotest.ErrReader(broken)))
+			assert.Equal(t, broken, err)
+			assert.Equal(t, []received{{Stdout, "line\n"}}, got)
+		})
+	}
+}
+
+func TestReaderGivesUpOnASourceThatNeverYields(t *testing.T) {
+	_, err := readAll(stuck{})
+	assert.Equal(t, io.ErrNoProgress, err)
+}
+
+func TestReaderAllocatesNothingPerFrame(t *testing.T) {
+	wire := bytes.Repeat(frame(Stdout, strings.Repeat("x", 117)), 1000)
+	wire = append(wire, header(2, MaxPayload)...) // and then nothing of it
+	source := bytes.NewReader(nil)
+	reader := NewReader(source)
+	allocations := testing.AllocsPerRun(20, func() {
+		source.Reset(wire)
+		*reader = Reader{source: source, buffer: reader.buffer}
+		for {
+			if _, _, _, err := reader.Next(); err != nil {
+				return
+			}
+		}
+	})
+	assert.Zero(t, allocations)
+}
+
+func TestCopySplitsTheStreams(t *testing.T) {
+	wire := bytes.Join([][]byte{
+		frame(Stdout, "out 1\n"), frame(Stderr, "err 1\n"), frame(System, "first"), frame(Stdin, "in\n"),
+		frame(Stdout, ""), frame(System, "second"), frame(Stderr, "err 2\n"),
+	}, nil)
+	var stdout, stderr bytes.Buffer
+	var system []string
+	written, err := Copy(&stdout, &stderr, bytes.NewReader(wire), func(piece []byte, last bool) {
+		assert.True(t, last)
+		system = append(system, string(piece))
+	})
+	require.NoError(t, err)
+	assert.Equal(t, int64(21), written)
+	assert.Equal(t, "out 1\nin\n", stdout.String())
+	assert.Equal(t, "err 1\nerr 2\n", stderr.String())
+	assert.Equal(t, []string{"first", "second"}, system)
+}
+
+func TestCopyDiscardsTheStreamsOfNilWriters(t *testing.T) {
+	wire := append(frame(Stdout, "out\n"), frame(Stderr, "err\n")...)
+	var stderr bytes.Buffer
+	written, err := Copy(nil, &stderr, bytes.NewReader(wire), nil)
+	require.NoError(t, err)
+	assert.Equal(t, int64(4), written)
+	assert.Equal(t, "err\n", stderr.String())
+}
+
+func TestCopyStopsAtAWriterThatFails(t *testing.T) {
+	wire := bytes.Repeat(frame(Stdout, "line\n"), 3)
+	full := errors.New("disk full")
+
+	written, err := Copy(&writer{room: 7, err: full}, nil, bytes.NewReader(wire), nil)
+	assert.Equal(t, full, err)
+	assert.Equal(t, int64(7), written)
+
+	written, err = Copy(&writer{room: 7}, nil, bytes.NewReader(wire), nil)
+	assert.Equal(t, io.ErrShortWrite, err)
+	assert.Equal(t, int64(7), written)
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte(nil), uint8(0))
+	f.Add(frame(Stdout, "line\n"), uint8(1))
+	f.Add(bytes.Join([][]byte{frame(Stderr, ""), frame(System, "error"), frame(Stdin, "x")}, nil), uint8(3))
+	f.Add(frame(Stdout, "cut")[:10], uint8(0))
+	f.Add(append(frame(Stdout, "line\n"), header(7, 3)...), uint8(2))
+	f.Add(append(header(1, math.MaxUint32), 'x'), uint8(0))
+	f.Add([]byte("HTTP/1.1 200 OK\r\n"), uint8(5))
+	f.Fuzz(func(t *testing.T, wire []byte, step uint8) {
+		want, wantErr := reference(wire)
+		got, err := readAll(&steps{wire, int(step) + 1})
+		assert.Equal(t, want, got)
+		if protocol, ok := errors.AsType[*ProtocolError](wantErr); ok {
+			found, ok := errors.AsType[*ProtocolError](err)
+			require.True(t, ok, "%v", err)
+			assert.Equal(t, protocol.Offset, found.Offset)
+			return
+		}
+		assert.Equal(t, wantErr, err)
+	})
+}
+
+func BenchmarkCopy(b *testing.B) {
+	for _, size := range []int{40, 117, 120, 1024, 16384} {
+		count := max(1, 8<<20/size)
+		wire := bytes.Repeat(frame(Stdout, strings.Repeat("x", size)), count)
+		for _, way := range []struct {
+			name string
+			copy func(io.Writer, io.Reader) error
+		}{
+			{"frames", func(w io.Writer, r io.Reader) error {
+				_, err := Copy(w, nil, r, nil)
+				return err
+			}},
+			{"iocopy", func(w io.Writer, r io.Reader) error {
+				_, err := io.CopyBuffer(w, r, make([]byte, bufferSize))
+				return err
+			}},
+			{"naive", naiveCopy},
+		} {
+			b.Run(fmt.Sprintf("%d/%s", size, way.name), func(b *testing.B) {
+				b.SetBytes(int64(size * count))
+				b.ReportAllocs()
+				source := bytes.NewReader(nil)
+				for b.Loop() {
+					source.Reset(wire)
+					if err := way.copy(discard{}, onlyReader{source}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/frame")
+			})
+		}
+	}
+}
+
+// naiveCopy is what one writes without thinking.
+func naiveCopy(w io.Writer, r io.Reader) error {
+	source := bufio.NewReader(r)
+	var payload []byte
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(source, head[:]); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		length := int(binary.BigEndian.Uint32(head[4:]))
+		if cap(payload) < length {
+			payload = make([]byte, length)
+		}
+		if _, err := io.ReadFull(source, payload[:length]); err != nil {
+			return err
+		}
+		if _, err := w.Write(payload[:length]); err != nil {
+			return err
+		}
+	}
+}
+
+// onlyReader hides WriteTo, and discard has no ReadFrom: both would let io.Copy
+// go around its buffer.
+type onlyReader struct{ io.Reader }
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// steps hands out its bytes in equal steps.
+type steps struct {
+	rest []byte
+	size int
+}
+
+func (s *steps) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.rest[:min(s.size, len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// stuck returns neither bytes nor an error.
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, nil }
+
+// writer has room for so many bytes and then writes short, with err.
+type writer struct {
+	room int
+	err  error
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	n := min(len(p), w.room)
+	w.room -= n
+	if n < len(p) {
+		return n, w.err
+	}
+	return n, nil
+}
