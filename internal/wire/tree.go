@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -48,7 +47,7 @@ func Parse(data []byte) (Node, error) {
 		return Node{}, elementError(err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return Node{}, errors.New("data after the JSON value")
+		return Node{}, fmt.Errorf("%w: data after the value", errShape)
 	}
 	return n, nil
 }

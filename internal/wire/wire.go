@@ -6,6 +6,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +17,11 @@ import (
 // MaxElement bounds one element of an array, in bytes.
 const MaxElement = 16 << 20
 
-// ErrTooLarge reports an array element above [MaxElement].
-var ErrTooLarge = errors.New("element too large")
+// ErrTooLarge reports a value above its bound.
+var ErrTooLarge = errors.New("value too large")
+
+// errShape reports JSON of another shape than expected.
+var errShape = errors.New("unexpected JSON")
 
 // Elements yields the elements of the JSON array that r holds, one at a time,
 // in memory bounded by the largest element. What it yields is the caller's to
@@ -34,7 +38,7 @@ func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 			return
 		}
 		if opening != json.Delim('[') {
-			fail(fmt.Errorf("want an array, got %v", opening))
+			fail(fmt.Errorf("%w: want an array, got %v", errShape, opening))
 			return
 		}
 		for decoder.More() {
@@ -53,7 +57,7 @@ func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 			return
 		}
 		if _, err := decoder.Token(); err == nil {
-			fail(errors.New("data after the array"))
+			fail(fmt.Errorf("%w: data after the array", errShape))
 		} else if err != io.EOF {
 			fail(err)
 		}
@@ -83,4 +87,32 @@ func (b *budget) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
 	return n, err
+}
+
+// ReadValue reads exactly one JSON value of at most max bytes. length is the
+// body's length where it was announced, else negative. Then it does not wait
+// for the body's end: an engine that keeps it open has said all it had to say.
+func ReadValue(r io.Reader, length int64, max int) (json.RawMessage, error) {
+	limited := &budget{r: r, left: max + 1}
+	if length >= 0 {
+		body, err := io.ReadAll(limited)
+		return body, err
+	}
+	decoder := json.NewDecoder(limited)
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return nil, elementError(err)
+	}
+	rest, _ := io.ReadAll(decoder.Buffered())
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, fmt.Errorf("%w: data after the value", errShape)
+	}
+	return value, nil
+}
+
+// IsSyntax reports errors about what was read, as opposed to reading that
+// failed or ended too early.
+func IsSyntax(err error) bool {
+	var syntax *json.SyntaxError
+	return errors.As(err, &syntax) || errors.Is(err, ErrTooLarge) || errors.Is(err, errShape)
 }

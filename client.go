@@ -1,0 +1,149 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// Client talks to one Docker Engine. It is safe for concurrent use; make one
+// and keep it. Its fields are the parts of the API.
+type Client struct {
+	// Services creates, reads, changes and removes services.
+	Services *ServiceClient
+	// Tasks reads the tasks that services consist of, and their logs.
+	Tasks *TaskClient
+	// System asks the engine about itself.
+	System *SystemClient
+
+	*config
+	endpoint   *endpoint
+	transport  *transport
+	negotiator *negotiator
+	budget     retryBudget
+	closed     atomic.Bool
+}
+
+// New makes a client. Without [WithHost] or [WithContext] it follows the
+// environment like the docker command: DOCKER_HOST, DOCKER_CONTEXT, the
+// current context of config.json, the default sockets, with DOCKER_TLS_VERIFY,
+// DOCKER_CERT_PATH, DOCKER_CONFIG and DOCKER_API_VERSION.
+//
+// New reads configuration and certificates but does no network I/O: that an
+// engine is not there shows in the first call.
+func New(opts ...Option) (*Client, error) {
+	cfg := defaultConfig()
+	for _, opt := range opts {
+		if err := opt(cfg); err != nil {
+			return nil, fmt.Errorf("swarm: %w", err)
+		}
+	}
+	endpoint, err := resolveEndpoint(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("swarm: %w", err)
+	}
+	transport, err := newTransport(endpoint, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("swarm: %w", err)
+	}
+	c := &Client{config: cfg, endpoint: endpoint, transport: transport, negotiator: &negotiator{}}
+	if cfg.apiVersion != "" {
+		if c.negotiator.pinned, err = parseVersion(cfg.apiVersion); err != nil {
+			return nil, fmt.Errorf("swarm: %w", err)
+		}
+	}
+	c.budget.tokens = retryTokens
+	c.Services = &ServiceClient{c}
+	c.Tasks = &TaskClient{c}
+	c.System = &SystemClient{c}
+	return c, nil
+}
+
+// Close closes idle connections and makes later calls fail with [ErrClosed].
+// Calls and streams under way end by themselves. Close may be called often.
+func (c *Client) Close() error {
+	if !c.closed.Swap(true) {
+		c.transport.closeIdle()
+	}
+	return nil
+}
+
+// Host is the engine's address as it was given or found, for example
+// "unix:///var/run/docker.sock".
+func (c *Client) Host() string {
+	return c.endpoint.host
+}
+
+// APIVersion is the API version that calls use: the pinned one, else what was
+// negotiated with the engine, which the first call of this method or any other
+// does. An engine that cannot be asked is an error, [ErrUnreachable] for
+// instance; one older than API 1.24 is [ErrUnsupported].
+//
+// Engine endpoint: HEAD /_ping
+func (c *Client) APIVersion(ctx context.Context) (string, error) {
+	agreed, err := c.version(ctx, "negotiate API version")
+	return agreed.use.String(), err
+}
+
+// version is the API version for what op is about to ask.
+func (c *Client) version(ctx context.Context, op string) (negotiation, error) {
+	call := &call{op: op, method: http.MethodHead, to: to("/_ping")}
+	agreed, err := c.agreed(ctx, call)
+	if err != nil {
+		return agreed, callError(call, err, false)
+	}
+	return agreed, nil
+}
+
+// Do reaches any endpoint of the Engine that this library has no method for.
+// The request's URL is a path below the API version with its query,
+// "/containers/json?all=1"; its host is ignored. Method, headers and body are
+// sent as they are, with the client's own headers. The caller closes the
+// answer's body; the request's context ends it.
+//
+// A status other than 2xx is an [*Error]. Requests are not repeated, except
+// GET and HEAD without a body; a lost answer to any other is an
+// [*OutcomeUnknownError].
+func (c *Client) Do(request *http.Request) (*http.Response, error) {
+	op := request.Method
+	path := request.URL.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		return nil, invalid(op, path, "the path has no slash at its beginning")
+	}
+	call := &call{op: op, object: path, method: request.Method, to: route{template: "(other)", path: path},
+		query: request.URL.Query(), header: request.Header.Clone(), rawBody: request.Body}
+	if request.Body == nil || request.Body == http.NoBody {
+		call.rawBody = nil
+		if request.Method == http.MethodGet || request.Method == http.MethodHead {
+			call.repeat = repeatRead
+		}
+	}
+	return c.stream(request.Context(), call)
+}
+
+// DialContext opens a connection to the engine for somebody else's HTTP
+// client: proxies, TLS, ssh and docker contexts are dealt with, what comes back
+// is ready for plain HTTP. Network and address are ignored. It is refused when
+// the client was made with [WithHTTPClient].
+//
+// With moby's client: client.WithDialContext(ours.DialContext) and
+// client.WithHost("tcp://engine").
+func (c *Client) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	switch {
+	case c.closed.Load():
+		return nil, &Error{Op: "dial", Object: c.Host(), Err: ErrClosed}
+	case c.transport.dial == nil:
+		return nil, &Error{Op: "dial", Object: c.Host(), Message: "the client was made with WithHTTPClient, which makes the connections", kind: ErrUnsupported}
+	}
+	conn, err := c.transport.dial(ctx)
+	if err != nil {
+		return nil, connectError(&call{op: "dial", object: c.Host()}, err, false)
+	}
+	return conn, nil
+}
+
+var _ io.Closer = (*Client)(nil)

@@ -1,0 +1,476 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/swarm-go/swarm/internal/wire"
+)
+
+// What an answer may hold at most.
+const (
+	maxObject = 16 << 20 // one object
+	maxError  = 4 << 10  // the text of an error
+)
+
+// call is one thing to ask of the engine.
+type call struct {
+	op     string // for errors and observers: "update service"
+	object string // the reference it is about, if any
+	method string
+	to     route
+	query  url.Values
+	header http.Header
+	repeat repeat
+
+	// encode makes the body for the API version agreed on, and may choose a
+	// higher one for the request; nil means no body.
+	encode func(negotiation) (version, []byte, error)
+	// versionless requests carry no API version in their path.
+	versionless bool
+	// rawBody is sent as it is, once; its type is in header.
+	rawBody io.Reader
+}
+
+// route is an endpoint: its template and the path made of it.
+type route struct {
+	template string
+	path     string
+	err      error
+}
+
+// to fills the placeholders of a template, "/services/{id}/logs", with
+// references. Engines route on the decoded path, so that a reference holding
+// "../" or a slash, even an escaped one, would reach another endpoint: what is
+// no single path element is refused, the rest escaped.
+func to(template string, refs ...string) route {
+	r := route{template: template}
+	var b strings.Builder
+	rest := template
+	for _, ref := range refs {
+		if r.err = checkRef(ref); r.err != nil {
+			return r
+		}
+		before, after, _ := strings.Cut(rest, "{")
+		_, rest, _ = strings.Cut(after, "}")
+		b.WriteString(before)
+		b.WriteString(url.PathEscape(ref))
+	}
+	b.WriteString(rest)
+	r.path = b.String()
+	return r
+}
+
+// maxRef is longer than any name an engine allows.
+const maxRef = 1024
+
+// checkRef refuses what cannot be a single path element.
+func checkRef(ref string) error {
+	switch {
+	case ref == "":
+		return errors.New("empty reference")
+	case len(ref) > maxRef:
+		return fmt.Errorf("reference of %d bytes; %d are the most", len(ref), maxRef)
+	case ref == "." || ref == "..":
+		return fmt.Errorf("%q is no reference", ref)
+	case !utf8.ValidString(ref):
+		return errors.New("reference is no UTF-8")
+	}
+	for _, r := range ref {
+		if r == '/' || r == '\\' || isUnprintable(r) {
+			return fmt.Errorf("reference %q has a character %q, which no ID or name has", clip(ref, 64), r)
+		}
+	}
+	return nil
+}
+
+// unversioned is a read outside the versioned API.
+func unversioned(method, path, op string) *call {
+	return &call{op: op, method: method, to: to(path), repeat: repeatRead, versionless: true}
+}
+
+// do makes a call and decodes the answer into out; a nil out means that the
+// answer has no content worth reading.
+func (c *Client) do(ctx context.Context, call *call, out any) error {
+	return c.fetch(ctx, call, func(body json.RawMessage) error { return wire.Unmarshal(body, out) }, out == nil)
+}
+
+// fetch makes a call and gives the answer's JSON to use, once per attempt.
+func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage) error, noContent bool) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
+		defer cancel()
+	}
+	return c.run(ctx, call, func(response *http.Response) error {
+		defer response.Body.Close()
+		if noContent {
+			discard(response)
+			return nil
+		}
+		body, err := readObject(call, response)
+		if err != nil {
+			return err
+		}
+		if err := use(body); err != nil {
+			return protocolError(call, response.StatusCode, err)
+		}
+		return nil
+	})
+}
+
+// stream makes a call whose answer is read as it comes. The caller closes its
+// body; ctx ends it.
+func (c *Client) stream(ctx context.Context, call *call) (*http.Response, error) {
+	var open *http.Response
+	err := c.run(ctx, call, func(response *http.Response) error {
+		open = response
+		return nil
+	})
+	return open, err
+}
+
+// elements makes a call whose answer is a JSON array, and yields the array
+// element by element in constant memory. It ends with at most one error.
+func (c *Client) elements(ctx context.Context, call *call) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		response, err := c.stream(ctx, call)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer response.Body.Close()
+		if err := checkJSON(call, response); err != nil {
+			yield(nil, err)
+			return
+		}
+		for element, err := range wire.Elements(response.Body) {
+			if err != nil {
+				err = bodyError(ctx, call, response.StatusCode, err)
+			}
+			if !yield(element, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// listAll collects what all yields.
+func listAll[T any](all iter.Seq2[T, error]) ([]T, error) {
+	list := []T{}
+	for item, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, item)
+	}
+	return list, nil
+}
+
+// run sends a call until it is answered, fails for good, or must not be
+// repeated. finish reads the answer; it owns the body.
+func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response) error) error {
+	attempts := c.retry.WriteAttempts
+	if call.repeat == repeatRead {
+		attempts = c.retry.ReadAttempts
+	}
+	renegotiated, unknown := false, false
+	for attempt := 1; ; attempt++ {
+		agreed, failure := c.attempt(ctx, call, attempt, finish)
+		if failure == nil {
+			c.budget.earn()
+			return nil
+		}
+		failure.attempts = max(failure.attempts, attempt)
+		unknown = unknown || failure.executed && call.repeat != repeatRead
+		if !renegotiated && isVersionRefusal(failure) && !call.versionless && c.negotiator.pinned == (version{}) {
+			renegotiated = true
+			c.negotiator.forget(agreed)
+			continue
+		}
+		if attempt >= attempts || call.rawBody != nil || ctx.Err() != nil || !failure.mayRepeat(call.repeat) || !c.budget.spend() {
+			return outcome(failure, unknown)
+		}
+		if err := pause(ctx, max(c.retry.delay(attempt), time.Duration(failure.wait))); err != nil {
+			failure.Err = errors.Join(failure.Err, err)
+			return outcome(failure, unknown)
+		}
+	}
+}
+
+// outcome is the error to return: one of unknown outcome if any attempt at a
+// write may have been carried out.
+func outcome(failure *Error, unknown bool) error {
+	if unknown {
+		return &OutcomeUnknownError{Err: failure}
+	}
+	return failure
+}
+
+// isVersionRefusal recognises an engine that was replaced by an older or newer
+// one since the version was negotiated.
+func isVersionRefusal(e *Error) bool {
+	return e.StatusCode == http.StatusBadRequest && strings.HasPrefix(e.Message, "client version ") && errors.Is(e.kind, ErrUnsupported)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// attempt sends a call once and tells the observer.
+func (c *Client) attempt(ctx context.Context, call *call, attempt int, finish func(*http.Response) error) (negotiation, *Error) {
+	agreed, err := c.agreed(ctx, call)
+	if err != nil {
+		return agreed, callError(call, err, false)
+	}
+	request, err := c.build(ctx, call, agreed)
+	if err != nil {
+		return agreed, callError(call, err, false)
+	}
+	start, status := time.Now(), 0
+	response, failure := c.exchange(request, call)
+	if failure == nil {
+		status = response.StatusCode
+		c.negotiator.notice(agreed, response.Header)
+		if err := finish(response); err != nil {
+			failure = callError(call, err, true)
+		}
+	} else {
+		status = failure.StatusCode
+	}
+	c.observe(ctx, call, attempt, status, time.Since(start), failure)
+	return agreed, failure
+}
+
+func (c *Client) observe(ctx context.Context, call *call, attempt, status int, took time.Duration, failure *Error) {
+	var err error
+	if failure != nil {
+		err = failure
+	}
+	if c.observer != nil {
+		c.observer(Observation{Operation: call.op, Method: call.method, PathTemplate: call.to.template,
+			Attempt: attempt, StatusCode: status, Duration: took, Err: err})
+	}
+	c.logger.DebugContext(ctx, "request", "operation", call.op, "method", call.method, "path", call.to.template,
+		"attempt", attempt, "status", status, "took", took, "error", err)
+}
+
+// callError makes an Error of whatever went wrong inside an attempt.
+func callError(call *call, err error, sent bool) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &Error{Op: call.op, Object: call.object, Method: call.method, Path: call.to.path, Err: err, executed: sent}
+	if !sent && !isContextError(err) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrClosed) {
+		e.kind = ErrInvalid
+	}
+	return e
+}
+
+// negotiationError says of a failed negotiation which call it was for. Nothing
+// of that call was sent, and negotiating was tried again as often as it may be.
+func negotiationError(call *call, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	copied := *e
+	copied.Op, copied.Object, copied.executed, copied.again = call.op, call.object, false, false
+	switch {
+	case copied.kind == ErrUnreachable: // says enough
+	case copied.Message != "":
+		copied.Message = "negotiate API version: " + copied.Message
+	default:
+		copied.Err = fmt.Errorf("negotiate API version: %w", errors.New(e.reason()))
+		if e.Err != nil {
+			copied.Err = fmt.Errorf("negotiate API version: %w", e.Err)
+		}
+	}
+	return &copied
+}
+
+// agreed is the API version for a call, negotiated if nobody has yet.
+func (c *Client) agreed(ctx context.Context, call *call) (negotiation, error) {
+	switch {
+	case c.closed.Load():
+		return negotiation{}, ErrClosed
+	case call.to.err != nil:
+		return negotiation{}, call.to.err
+	case call.versionless:
+		return negotiation{}, ctx.Err()
+	}
+	agreed, err := c.negotiator.get(ctx, c.negotiate)
+	if err != nil {
+		return agreed, negotiationError(call, err)
+	}
+	return agreed, checkCall(call, agreed.use)
+}
+
+// build makes the HTTP request.
+func (c *Client) build(ctx context.Context, call *call, agreed negotiation) (*http.Request, error) {
+	use, body := agreed.use, call.rawBody
+	var encoded []byte
+	if call.encode != nil {
+		var err error
+		if use, encoded, err = call.encode(agreed); err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(encoded)
+	}
+	target := c.transport.baseURL
+	if !call.versionless {
+		target += "/v" + use.String()
+	}
+	target += call.to.path
+	if len(call.query) > 0 {
+		target += "?" + call.query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, call.method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	for _, header := range []http.Header{c.header, call.header} {
+		for key, values := range header {
+			request.Header[key] = values
+		}
+	}
+	request.Header.Set("User-Agent", c.userAgent)
+	if encoded != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request, nil
+}
+
+// exchange sends a request and checks the status of its answer. It closes the
+// body of an answer that says no.
+func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *Error) {
+	var wanted, got atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GetConn: func(string) { wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
+	}
+	response, err := c.transport.roundTripper.RoundTrip(request.WithContext(httptrace.WithClientTrace(request.Context(), trace)))
+	if err != nil {
+		if contextErr := request.Context().Err(); contextErr != nil && !isContextError(err) {
+			err = contextErr // a dialer may say otherwise what really was the caller's wish
+		}
+		// A round tripper of the caller's may tell nothing; then it was sent.
+		return nil, connectError(call, err, got.Load() || !wanted.Load())
+	}
+	if response.StatusCode >= 200 && response.StatusCode < 300 {
+		return response, nil
+	}
+	return nil, answerError(call, response, readError(response))
+}
+
+// errorPatience is how long an error's text may take after its headers.
+const errorPatience = 5 * time.Second
+
+// readError reads the text of an answer that says no: a JSON message, plain
+// text, or nothing; of HTML that a proxy sent, the status must do.
+func readError(response *http.Response) string {
+	stop := time.AfterFunc(errorPatience, func() { response.Body.Close() })
+	defer stop.Stop()
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxError+1))
+	whole := len(body) <= maxError
+	switch mediaType(response) {
+	case "text/html":
+		return ""
+	case "application/json":
+		var answer struct{ Message string }
+		if whole && wire.Unmarshal(body, &answer) == nil && answer.Message != "" {
+			return printable(answer.Message)
+		}
+	}
+	if !whole {
+		body = body[:maxError]
+	}
+	text := strings.TrimSpace(string(body))
+	if strings.HasPrefix(text, "<") {
+		return "" // HTML that does not say so
+	}
+	return printable(text)
+}
+
+func mediaType(response *http.Response) string {
+	t, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return ""
+	}
+	return t
+}
+
+// decode reads the answer of a call made with send.
+func (c *Client) decode(call *call, response *http.Response, out any) error {
+	defer response.Body.Close()
+	body, err := readObject(call, response)
+	if err != nil {
+		return err
+	}
+	if err := wire.Unmarshal(body, out); err != nil {
+		return protocolError(call, response.StatusCode, err)
+	}
+	return nil
+}
+
+// checkJSON refuses an answer that is something else, a login page for instance.
+func checkJSON(call *call, response *http.Response) error {
+	if mediaType(response) == "application/json" {
+		return nil
+	}
+	start, _ := io.ReadAll(io.LimitReader(response.Body, 256))
+	return protocolError(call, response.StatusCode,
+		fmt.Errorf("want application/json, got %q, starting with %q", response.Header.Get("Content-Type"), start))
+}
+
+// readObject reads an answer that is one JSON value of at most maxObject bytes.
+func readObject(call *call, response *http.Response) (json.RawMessage, error) {
+	if err := checkJSON(call, response); err != nil {
+		return nil, err
+	}
+	body, err := wire.ReadValue(response.Body, response.ContentLength, maxObject)
+	if err != nil {
+		return nil, bodyError(response.Request.Context(), call, response.StatusCode, err)
+	}
+	if bytes.Equal(body, []byte("null")) {
+		return nil, protocolError(call, response.StatusCode, errors.New("want an object, got null"))
+	}
+	return body, nil
+}
+
+// bodyError is the error for a body that broke off or makes no sense.
+func bodyError(ctx context.Context, call *call, status int, err error) *Error {
+	if contextErr := ctx.Err(); contextErr != nil {
+		err = contextErr
+	}
+	e := protocolError(call, status, err)
+	switch {
+	case isContextError(err):
+		e.kind = nil
+	case !wire.IsSyntax(err):
+		e.again = true // the connection broke
+	}
+	return e
+}

@@ -1,0 +1,4 @@
+package swarm
+
+// TaskClient reads tasks, of which services consist.
+type TaskClient struct{ client *Client }
