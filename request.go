@@ -105,11 +105,15 @@ func unversioned(method, path, op string) *call {
 // do makes a call and decodes the answer into out; a nil out means that the
 // answer has no content worth reading.
 func (c *Client) do(ctx context.Context, call *call, out any) error {
-	return c.fetch(ctx, call, func(body json.RawMessage) error { return wire.Unmarshal(body, out) }, out == nil)
+	if out == nil {
+		return c.fetch(ctx, call, nil)
+	}
+	return c.fetch(ctx, call, func(body json.RawMessage) error { return wire.Unmarshal(body, out) })
 }
 
-// fetch makes a call and gives the answer's JSON to use, once per attempt.
-func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage) error, noContent bool) error {
+// fetch makes a call and gives the answer's JSON to use; a nil use means that
+// the answer has no content worth reading.
+func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage) error) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
@@ -117,7 +121,7 @@ func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage
 	}
 	return c.run(ctx, call, func(response *http.Response) error {
 		defer response.Body.Close()
-		if noContent {
+		if use == nil {
 			discard(response)
 			return nil
 		}

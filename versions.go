@@ -30,3 +30,9 @@ func checkCall(call *call, have version) error {
 func checkFields(root string, value wire.Node, have version) error {
 	return nil
 }
+
+// unknownFields lists the members of a value that the type root does not know,
+// as full paths.
+func unknownFields(root string, value wire.Node) []string {
+	return nil
+}

@@ -185,3 +185,21 @@ func (n Node) Append(b []byte) []byte {
 	}
 	return append(b, n.Literal...)
 }
+
+// With returns the object with a member set.
+func (n Node) With(name string, value Node) Node {
+	changed := n.Without("")
+	changed.set(name, value)
+	return changed
+}
+
+// Without returns the object without the member of that name.
+func (n Node) Without(name string) Node {
+	changed := Node{Kind: Object}
+	for _, m := range n.Members {
+		if m.Name != name {
+			changed.set(m.Name, m.Value)
+		}
+	}
+	return changed
+}
