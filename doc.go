@@ -1,0 +1,77 @@
+// Package swarm runs services on Docker Swarm: it is a client for the part of
+// the Docker Engine API that is about swarms.
+//
+//	client, err := swarm.New()
+//	if err != nil {
+//		return err
+//	}
+//	defer client.Close()
+//	change, err := client.Services.Create(ctx, swarm.ServiceSpec{
+//		Name: "web",
+//		Mode: swarm.Replicated(3),
+//		TaskTemplate: swarm.TaskSpec{
+//			ContainerSpec: swarm.ContainerSpec{Image: "nginx:1.29"},
+//		},
+//	}, nil)
+//
+// # The client
+//
+// [New] finds the engine like the docker command does: DOCKER_HOST, docker
+// contexts, the default sockets. [WithHost] names one instead: unix, tcp, https,
+// ssh or npipe. It does no network I/O. A [Client] is safe for concurrent use;
+// make one and keep it. Its fields are the parts of the API:
+//
+//   - Services: create, inspect, list, update, roll back and remove services,
+//     and read their logs;
+//   - Tasks: read tasks and their logs;
+//   - System: ask the engine about itself.
+//
+// [Client.Do] reaches every other endpoint, [Client.DialContext] lends the
+// connection to another HTTP client.
+//
+// # Reading and changing
+//
+// Types and fields have the engine's names, so that what "docker service
+// inspect" prints is what you type. Reading takes an ID, a name or a unique ID
+// prefix; changing takes a full ID or an exact name alone, because a prefix may
+// name something else a moment later.
+//
+// An object that was read keeps the engine's JSON in its Raw field. Changing it
+// and writing it back with [ServiceClient.Update] applies the difference to that
+// JSON: fields that this library has never heard of stay as they were, an
+// unchanged spec is not sent at all. This matters, because engines compare specs
+// deeply: a field lost on the way restarts every task.
+//
+// # Errors
+//
+// An error says what failed, for which object, and what the engine answered.
+// [errors.Is] with one of the Err variables tells what it means, whatever status
+// code or text the engine of the day uses for it: [ErrNotFound],
+// [ErrVersionConflict], [ErrNotManager] and so on. [errors.As] with [*Error]
+// gives status, message, method and path. No error holds credentials or secret
+// data.
+//
+// # API versions
+//
+// The client negotiates the API version with the engine once, and again should
+// the engine be replaced by another. It knows the versions 1.24 to 1.56. Engines
+// silently drop the fields that are newer than the version of a request, so a
+// request that holds one fails with a [*VersionError] before it is sent.
+//
+// # Retries
+//
+// Reads that failed for a reason that passes are repeated, up to five attempts
+// within about ten seconds. A write is repeated up to three times, and only if
+// the engine provably did not execute it, or would refuse to execute it twice
+// because of its version, unique name or full ID. If a write's answer was lost
+// the error is an [*OutcomeUnknownError]: the engine may have done it, and goes
+// on even when the caller gives up. [WithRetry] changes the numbers; the policy
+// may change in any release.
+//
+// # Streams
+//
+// Iterators yield (value, nil) until they end, or one last pair with an error;
+// leaving the loop closes the connection. Every call obeys its context and
+// leaves no goroutine behind. Calls without a deadline are bounded by
+// [WithCallTimeout]; streams are not.
+package swarm

@@ -1,0 +1,64 @@
+package swarm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/swarm-go/swarm"
+)
+
+// What an error means is asked with errors.Is, what it carries with errors.As.
+func Example_errors() {
+	client, err := swarm.New(swarm.WithHost("unix:///nowhere/docker.sock"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Services.Create(context.Background(), swarm.ServiceSpec{Name: "web"}, nil)
+
+	var tooNew *swarm.VersionError
+	var unknown *swarm.OutcomeUnknownError
+	switch {
+	case errors.Is(err, swarm.ErrNameConflict):
+		fmt.Println("there is a service of that name already")
+	case errors.As(err, &tooNew):
+		fmt.Println("the engine is too old for", tooNew.Field)
+	case errors.As(err, &unknown):
+		fmt.Println("the answer was lost; look before trying again")
+	case errors.Is(err, swarm.ErrNotManager), errors.Is(err, swarm.ErrNoSwarm):
+		fmt.Println("this engine manages no swarm")
+	case errors.Is(err, swarm.ErrUnreachable):
+		fmt.Println(err)
+	}
+	// Output:
+	// create service web: dial unix /nowhere/docker.sock: connect: no such file or directory (is the engine running, and is this its socket?)
+}
+
+// Change one field of a service and leave everything else as it is, also what
+// this library does not know.
+func ExampleServiceClient_Update() {
+	if err := setImage(context.Background(), "web", "nginx:1.30"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+func setImage(ctx context.Context, name, image string) error {
+	client, err := swarm.New()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for {
+		service, err := client.Services.Inspect(ctx, name)
+		if err != nil {
+			return err
+		}
+		service.Spec.TaskTemplate.ContainerSpec.Image = image
+		_, err = client.Services.Update(ctx, service, nil)
+		if !errors.Is(err, swarm.ErrVersionConflict) {
+			return err
+		}
+	}
+}

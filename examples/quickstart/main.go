@@ -1,0 +1,248 @@
+// Quickstart takes a service through its whole life on a swarm: it deploys it,
+// waits until its tasks run, prints its logs, scales it, updates its image, rolls
+// the update back and removes the service, saying what it does.
+//
+//	go run ./examples/quickstart -host unix:///var/run/docker.sock
+//
+// It touches only the engine it is told to, and there only the service it makes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/swarm-go/swarm"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Stdout, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// tour is one run of the program.
+type tour struct {
+	client *swarm.Client
+	out    io.Writer
+	name   string
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	host := flags.String("host", "", "the engine, for example unix:///var/run/docker.sock; it must be a swarm manager")
+	image := flags.String("image", "busybox:1.36", "image to deploy")
+	next := flags.String("next", "busybox:1.37", "image to update to")
+	name := flags.String("name", "swarm-quickstart", "name of the service")
+	timeout := flags.Duration("timeout", 5*time.Minute, "time for everything")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *host == "" {
+		return errors.New("say which engine to use: -host unix:///var/run/docker.sock\n" +
+			"(nothing is ever deployed to whatever the environment points at)")
+	}
+	command := flags.Args()
+	if len(command) == 0 {
+		command = []string{"sh", "-c", "trap exit TERM; i=0; while :; do i=$((i+1)); echo hello $i; sleep 1 & wait $!; done"}
+	}
+
+	client, err := swarm.New(swarm.WithHost(*host))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+
+	t := &tour{client: client, out: out, name: *name}
+	if err := t.look(ctx); err != nil {
+		return err
+	}
+	if err := t.deploy(ctx, *image, command); err != nil {
+		return err
+	}
+	err = t.live(ctx, *next)
+	return errors.Join(err, t.remove(ctx))
+}
+
+func (t *tour) say(format string, args ...any) {
+	fmt.Fprintf(t.out, format+"\n", args...)
+}
+
+// look finds out whether there is a swarm to deploy to, before anything is made.
+func (t *tour) look(ctx context.Context) error {
+	version, err := t.client.System.Version(ctx)
+	if errors.Is(err, swarm.ErrUnreachable) {
+		return fmt.Errorf("no engine at %s: %w", t.client.Host(), err)
+	}
+	if err != nil {
+		return err
+	}
+	services, err := t.client.Services.List(ctx, nil)
+	switch {
+	case errors.Is(err, swarm.ErrNoSwarm):
+		return fmt.Errorf("the engine at %s is not in a swarm; make one of it with: docker swarm init", t.client.Host())
+	case errors.Is(err, swarm.ErrNotManager):
+		return fmt.Errorf("the engine at %s is a worker; name a manager with -host, or promote this one", t.client.Host())
+	case errors.Is(err, swarm.ErrLocked):
+		return fmt.Errorf("the swarm at %s is locked; unlock it with: docker swarm unlock", t.client.Host())
+	case err != nil:
+		return err
+	}
+	t.say("engine %s with API %s runs %d services", version.Version, version.APIVersion, len(services))
+	return nil
+}
+
+func (t *tour) deploy(ctx context.Context, image string, command []string) error {
+	t.say("deploying %s: 2 replicas of %s", t.name, image)
+	change, err := t.client.Services.Create(ctx, swarm.ServiceSpec{
+		Name: t.name,
+		Mode: swarm.Replicated(2),
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: swarm.ContainerSpec{
+				Image:           image,
+				Args:            command,
+				StopGracePeriod: new(2 * time.Second),
+			},
+		},
+		UpdateConfig: swarm.UpdateConfig{Order: swarm.StartFirst, Monitor: time.Second},
+	}, nil)
+	if errors.Is(err, swarm.ErrNameConflict) {
+		return fmt.Errorf("there is a service %s already; choose another name with -name, or remove it", t.name)
+	}
+	if err != nil {
+		return err
+	}
+	for _, warning := range change.Warnings {
+		t.say("warning: %s", warning)
+	}
+	return nil
+}
+
+// live is what happens between deploying and removing.
+func (t *tour) live(ctx context.Context, next string) error {
+	if err := t.wait(ctx, 2); err != nil {
+		return err
+	}
+	if err := t.printLogs(ctx); err != nil {
+		return err
+	}
+
+	t.say("scaling to 3 replicas")
+	err := t.change(ctx, func(spec *swarm.ServiceSpec) { spec.Mode = swarm.Replicated(3) })
+	if err != nil {
+		return err
+	}
+	if err := t.wait(ctx, 3); err != nil {
+		return err
+	}
+
+	t.say("updating the image to %s", next)
+	err = t.change(ctx, func(spec *swarm.ServiceSpec) { spec.TaskTemplate.ContainerSpec.Image = next })
+	if err != nil {
+		return err
+	}
+	if err := t.wait(ctx, 3); err != nil {
+		return err
+	}
+
+	t.say("rolling back")
+	if _, err := t.client.Services.Rollback(ctx, t.name, nil); err != nil {
+		return err
+	}
+	return t.wait(ctx, 3)
+}
+
+// change reads the service, changes its spec and writes it back; again if the
+// service changed in between, which the engine does too while tasks start.
+func (t *tour) change(ctx context.Context, edit func(*swarm.ServiceSpec)) error {
+	for {
+		service, err := t.client.Services.Inspect(ctx, t.name)
+		if err != nil {
+			return err
+		}
+		edit(&service.Spec)
+		_, err = t.client.Services.Update(ctx, service, nil)
+		if !errors.Is(err, swarm.ErrVersionConflict) {
+			return err
+		}
+	}
+}
+
+// wait returns when as many tasks of the current spec run as there shall be, and
+// no others.
+func (t *tour) wait(ctx context.Context, replicas int) error {
+	started := time.Now()
+	for {
+		current, err := t.running(ctx, &swarm.TaskListOptions{Services: []string{t.name}, UpToDate: true})
+		if err != nil {
+			return err
+		}
+		all, err := t.running(ctx, &swarm.TaskListOptions{Services: []string{t.name}})
+		if err != nil {
+			return err
+		}
+		if current.running == replicas && all.running == replicas {
+			t.say("  %d of %d tasks run, after %s", current.running, replicas, time.Since(started).Round(100*time.Millisecond))
+			return nil
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d tasks run%s: %w", current.running, replicas, current.reason, ctx.Err())
+		}
+	}
+}
+
+// census is how many tasks run, and what the last one that does not says.
+type census struct {
+	running int
+	reason  string
+}
+
+func (t *tour) running(ctx context.Context, opts *swarm.TaskListOptions) (census, error) {
+	var c census
+	for task, err := range t.client.Tasks.All(ctx, opts) {
+		if err != nil {
+			return c, err
+		}
+		if task.Status.State == swarm.TaskRunning {
+			c.running++
+		} else if task.Status.Err != "" {
+			c.reason = fmt.Sprintf(" (%s: %s)", task.Status.State, task.Status.Err)
+		}
+	}
+	return c, nil
+}
+
+func (t *tour) printLogs(ctx context.Context) error {
+	t.say("the last lines of each task:")
+	logs, err := t.client.Services.Logs(ctx, t.name, &swarm.LogOptions{Tail: 3})
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	return logs.Copy(t.out, t.out)
+}
+
+// remove cleans up, also after a failure or an interrupt.
+func (t *tour) remove(ctx context.Context) error {
+	t.say("removing %s", t.name)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := t.client.Services.Remove(ctx, t.name); err != nil {
+		return err
+	}
+	t.say("done")
+	return nil
+}
