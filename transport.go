@@ -2,8 +2,16 @@ package swarm
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
 )
 
 // dialFunc opens one connection to the engine, ready for HTTP: proxy and TLS
@@ -16,4 +24,318 @@ type transport struct {
 	dial         dialFunc          // nil when the caller brought an HTTP client
 	baseURL      string            // scheme, host and base path, without a slash at the end
 	closeIdle    func()            // closes idle connections
+}
+
+const (
+	// idleTimeout is how long an unused connection stays open. Programs that poll
+	// every minute keep theirs.
+	idleTimeout = 90 * time.Second
+	// maxIdle connections stay open after a burst. There are never more of them
+	// than there were requests at once.
+	maxIdle     = 1024
+	bufferSize  = 64 << 10
+	maxHeader   = 64 << 10
+	fakeHost    = "localhost" // in URLs and Host headers of sockets, pipes and ssh
+	httpVersion = "http/1.1"
+)
+
+// newTransport prepares the way to an engine; nothing is dialled yet.
+func newTransport(e *endpoint, c *config) (*transport, error) {
+	if err := checkReach(e, c); err != nil {
+		return nil, err
+	}
+	tlsConfig := engineTLS(e, c)
+	warnInsecure(e, c, tlsConfig)
+
+	t := &transport{baseURL: baseURL(e, tlsConfig != nil)}
+	if err := t.connect(e, c, tlsConfig); err != nil {
+		return nil, err
+	}
+	for i := len(c.wrap) - 1; i >= 0; i-- {
+		if t.roundTripper = c.wrap[i](t.roundTripper); t.roundTripper == nil {
+			return nil, errors.New("WithRoundTripper: the function returned nil")
+		}
+	}
+	return t, nil
+}
+
+// connect fills in how connections are made, by scheme and options.
+func (t *transport) connect(e *endpoint, c *config, tlsConfig *tls.Config) error {
+	switch {
+	case c.httpClient != nil:
+		t.borrow(c.httpClient)
+	case c.dial != nil:
+		t.use(c, dialerOf(e, c, customDial(e, c), tlsConfig))
+	case e.scheme == "unix":
+		t.use(c, dialerOf(e, c, unixDial(e), nil))
+	case e.scheme == "npipe":
+		t.use(c, dialerOf(e, c, pipeDial(e), nil))
+	case e.scheme == "ssh":
+		ssh, err := newSSHDialer(e, c)
+		if err != nil {
+			return err
+		}
+		t.use(c, ssh.dial)
+		closeIdle := t.closeIdle
+		t.closeIdle = func() {
+			closeIdle()
+			ssh.waitClosing()
+		}
+	default:
+		return t.connectTCP(e, c, tlsConfig)
+	}
+	return nil
+}
+
+// connectTCP reaches an engine directly or through a proxy of the environment.
+// Whatever is not sent through a proxy in the clear is sent through a tunnel
+// that the proxy makes; plain HTTP goes through an HTTP proxy as ordinary
+// requests, because proxies seldom allow tunnels to port 2375.
+func (t *transport) connectTCP(e *endpoint, c *config, tlsConfig *tls.Config) error {
+	proxy, err := proxyFor(e, tlsConfig != nil, c.environ.getenv)
+	switch {
+	case err != nil:
+		return err
+	case proxy == nil:
+		t.use(c, dialerOf(e, c, tcpDial(e), tlsConfig))
+	case tlsConfig != nil || proxy.isSOCKS():
+		t.use(c, dialerOf(e, c, proxy.tunnel, tlsConfig))
+	default:
+		forward := t.use(c, dialerOf(e, c, proxy.dial, nil))
+		forward.Proxy = http.ProxyURL(proxy.url)
+		t.dial = dialerOf(e, c, proxy.tunnel, nil)
+	}
+	return nil
+}
+
+// use makes dial the way to the engine.
+func (t *transport) use(c *config, dial dialFunc) *http.Transport {
+	g := &gate{dial: dial}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	pool := &http.Transport{
+		DialContext:            g.dialContext,
+		DialTLSContext:         g.dialContext,
+		Protocols:              protocols,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		ResponseHeaderTimeout:  c.headerTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		ReadBufferSize:         bufferSize,
+		WriteBufferSize:        bufferSize,
+	}
+	g.next = pool
+	t.roundTripper, t.dial, t.closeIdle = g, dial, pool.CloseIdleConnections
+	return pool
+}
+
+// borrow sends requests through the caller's client.
+func (t *transport) borrow(client *http.Client) {
+	t.roundTripper = client.Transport
+	if t.roundTripper == nil {
+		t.roundTripper = http.DefaultTransport
+		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+			t.roundTripper = standard.Clone()
+		}
+	}
+	t.closeIdle = (&http.Client{Transport: t.roundTripper}).CloseIdleConnections
+}
+
+// checkReach refuses options that do not go together or with the host, rather
+// than leave one of them without effect.
+func checkReach(e *endpoint, c *config) error {
+	network := isNetwork(e)
+	switch {
+	case c.tls != nil && !network:
+		return fmt.Errorf("WithTLS: there is no TLS on %s hosts", e.scheme)
+	case c.insecure && (!network || e.tls == nil && e.scheme != "https"):
+		return errors.New("WithInsecureSkipVerify: the host is reached without TLS, there is nothing to verify")
+	case c.dial != nil && e.scheme == "ssh":
+		return errors.New("WithDialer: cannot be combined with an ssh host")
+	case c.httpClient != nil:
+		return checkBorrowed(e, c)
+	case e.scheme == "unix" && c.dial == nil:
+		return checkUnixPath(e.address)
+	}
+	return nil
+}
+
+func checkBorrowed(e *endpoint, c *config) error {
+	switch {
+	case !isNetwork(e):
+		return fmt.Errorf("WithHTTPClient: cannot be combined with a %s host", e.scheme)
+	case c.dial != nil:
+		return errors.New("WithHTTPClient: cannot be combined with WithDialer")
+	case c.tls != nil:
+		return errors.New("WithHTTPClient: cannot be combined with WithTLS")
+	case c.insecure:
+		return errors.New("WithHTTPClient: cannot be combined with WithInsecureSkipVerify")
+	case e.tls != nil && (len(e.tls.Certificates) > 0 || e.tls.GetClientCertificate != nil || e.tls.RootCAs != nil):
+		return fmt.Errorf("WithHTTPClient: would leave the certificates of %s unused; put them into the client's Transport", e.source)
+	}
+	return nil
+}
+
+// isNetwork tells hosts on a network, with TLS and proxies, from sockets, pipes and ssh.
+func isNetwork(e *endpoint) bool {
+	return e.scheme == "tcp" || e.scheme == "http" || e.scheme == "https"
+}
+
+// engineTLS is the configuration for connections to the engine, nil for plain ones.
+func engineTLS(e *endpoint, c *config) *tls.Config {
+	switch {
+	case !isNetwork(e):
+		return nil
+	case e.tls == nil && e.scheme != "https":
+		return nil
+	}
+	cfg := &tls.Config{}
+	if e.tls != nil {
+		cfg = e.tls.Clone()
+	}
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	cfg.NextProtos = []string{httpVersion}
+	cfg.InsecureSkipVerify = cfg.InsecureSkipVerify || c.insecure
+	if cfg.ServerName == "" {
+		cfg.ServerName = hostname(e.address)
+	}
+	return cfg
+}
+
+func warnInsecure(e *endpoint, c *config, tlsConfig *tls.Config) {
+	switch {
+	case !isNetwork(e):
+	case tlsConfig == nil && !isLoopback(hostname(e.address)):
+		c.logger.Warn("connections to the engine are not encrypted: whoever can read or reach them controls the engine", "host", e.address)
+	case tlsConfig != nil && tlsConfig.InsecureSkipVerify && tlsConfig.VerifyPeerCertificate == nil && tlsConfig.VerifyConnection == nil:
+		c.logger.Warn("the engine's certificate is not verified: whoever can intercept connections controls the engine", "host", e.address)
+	}
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// hostname is host:port without the port, and without the brackets of IPv6.
+func hostname(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.Trim(address, "[]")
+}
+
+func baseURL(e *endpoint, secure bool) string {
+	u := url.URL{Scheme: "http", Host: fakeHost}
+	if isNetwork(e) {
+		u.Host, u.Path = e.address, strings.TrimRight(e.path, "/")
+	}
+	if secure {
+		u.Scheme = "https"
+	}
+	return u.String()
+}
+
+// dialerOf makes a dialFunc of what opens a raw connection: with TLS, if that is
+// wanted, and all of it within the dial timeout.
+func dialerOf(e *endpoint, c *config, raw dialFunc, tlsConfig *tls.Config) dialFunc {
+	return within(c.dialTimeout, engineAddr(e), func(ctx context.Context) (net.Conn, error) {
+		conn, err := raw(ctx)
+		if err != nil || tlsConfig == nil {
+			return conn, err
+		}
+		return handshake(ctx, conn, tlsConfig)
+	})
+}
+
+func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (net.Conn, error) {
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func tcpDial(e *endpoint) dialFunc {
+	return func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", e.address)
+	}
+}
+
+func customDial(e *endpoint, c *config) dialFunc {
+	network := engineAddr(e).Network()
+	return func(ctx context.Context) (net.Conn, error) {
+		conn, err := c.dial(ctx, network, e.address)
+		if err == nil && conn == nil {
+			return nil, errors.New("the function given to WithDialer returned neither a connection nor an error")
+		}
+		return conn, err
+	}
+}
+
+// within bounds a dial, and makes its errors say what was dialled and who ran
+// out of time: a context error is the caller's, anything else is not.
+func within(limit time.Duration, addr net.Addr, dial dialFunc) dialFunc {
+	return func(ctx context.Context) (net.Conn, error) {
+		bounded, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		conn, err := dial(bounded)
+		if err == nil {
+			return conn, nil
+		}
+		timedOut := bounded.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+		switch deadline, ok := ctx.Deadline(); {
+		case ctx.Err() != nil:
+			err = ctx.Err()
+		case timedOut && ok && !time.Now().Before(deadline):
+			err = context.DeadlineExceeded // the network's timer can be faster than the context's
+		case timedOut:
+			err = newDialTimeout(limit, err)
+		}
+		return nil, dialError(addr, err)
+	}
+}
+
+// dialError makes sure that an error says that it comes from dialling.
+func dialError(addr net.Addr, err error) error {
+	if op, ok := err.(*net.OpError); ok && op.Op == "dial" {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: addr.Network(), Addr: addr, Err: err}
+}
+
+// dialTimeout is a dial that took too long, while its caller would have waited.
+// It is therefore not [context.DeadlineExceeded].
+type dialTimeout struct {
+	limit  time.Duration
+	detail string
+}
+
+func newDialTimeout(limit time.Duration, err error) *dialTimeout {
+	var failed *sshError
+	if errors.As(err, &failed) {
+		return &dialTimeout{limit, failed.stderr}
+	}
+	return &dialTimeout{limit: limit}
+}
+
+func (e *dialTimeout) Error() string {
+	return fmt.Sprintf("no connection after %v%s", e.limit, prefixed(": ", e.detail))
+}
+
+func (*dialTimeout) Timeout() bool { return true }
+
+// nameAddr is the address of something that has no address of net's own.
+type nameAddr struct{ network, name string }
+
+func (a nameAddr) Network() string { return a.network }
+func (a nameAddr) String() string  { return a.name }
+
+func engineAddr(e *endpoint) net.Addr {
+	if isNetwork(e) {
+		return nameAddr{"tcp", e.address}
+	}
+	return nameAddr{e.scheme, e.address}
 }
