@@ -256,7 +256,7 @@ func TestHostsThatAreNone(t *testing.T) {
 		"tcp://h\x00":                         `control character`,
 		"tcp://h\r\nX: y":                     `control character`,
 		"unix:///a\x1b[31m":                   `control character`,
-		"unix:///a\u0085b":                     `control character`,
+		"unix:///a\u0085b":                    `control character`,
 		"unix:///a\xff":                       `invalid UTF-8`,
 		"tcp://" + long:                       `longer than 4096 bytes`,
 		"unix:///" + long:                     `longer than 4096 bytes`,
