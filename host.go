@@ -98,16 +98,14 @@ func resolveEndpoint(c *config) (*endpoint, error) {
 	if err := pinAPIVersion(c); err != nil {
 		return nil, err
 	}
-	e := &endpoint{
+	return &endpoint{
 		host:    named.host,
 		source:  named.source,
 		scheme:  at.scheme,
 		address: at.address(config != nil),
 		path:    at.path,
 		tls:     config,
-	}
-	warnInsecure(c, e)
-	return e, nil
+	}, nil
 }
 
 // namedHost is a host as something named it.
@@ -320,25 +318,6 @@ func pinAPIVersion(c *config) error {
 	return nil
 }
 
-// warnInsecure says what an eavesdropper could use.
-func warnInsecure(c *config, e *endpoint) {
-	if e.tls != nil && e.tls.InsecureSkipVerify {
-		c.logger.Warn("swarm: the engine's certificate is not verified", "host", e.host, "source", e.source)
-	}
-	if (e.scheme == "tcp" || e.scheme == "http") && e.tls == nil && !loopback(e.address) {
-		c.logger.Warn("swarm: the connection to the engine is not encrypted", "host", e.host, "source", e.source)
-	}
-}
-
-func loopback(address string) bool {
-	name, _, _ := net.SplitHostPort(address)
-	if name == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.IsLoopback()
-}
-
 const (
 	defaultSocket = "/var/run/docker.sock"
 	defaultPipe   = "//./pipe/docker_engine"
@@ -519,8 +498,8 @@ func dotSegment(path string) bool {
 // What ssh gets on its command line, and the shell at the other end, is limited
 // to characters that mean nothing to either.
 var (
-	sshUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$`)
-	sshPath = regexp.MustCompile(`^(/[A-Za-z0-9_.,:+@-]+)+$`)
+	sshLogin  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$`)
+	sshSocket = regexp.MustCompile(`^(/[A-Za-z0-9_.,:+@-]+)+$`)
 )
 
 func parseSSH(rest string) (location, error) {
@@ -534,7 +513,7 @@ func parseSSH(rest string) (location, error) {
 		if strings.Contains(user, ":") {
 			return location{}, errors.New("password, which is not supported, use a key or an agent,")
 		}
-		if !sshUser.MatchString(user) {
+		if !sshLogin.MatchString(user) {
 			return location{}, errors.New("invalid user name")
 		}
 	}
@@ -548,7 +527,7 @@ func parseSSH(rest string) (location, error) {
 	if path == "/" {
 		path = ""
 	}
-	if path != "" && !sshPath.MatchString(path) {
+	if path != "" && !sshSocket.MatchString(path) {
 		return location{}, errors.New("no plain socket path")
 	}
 	if limit := socketPathLimit("linux"); len(path) > limit {
