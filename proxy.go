@@ -30,14 +30,14 @@ type envProxy struct {
 // loopback hosts are always exempt. Lower-case names are read too. nil means no
 // proxy. A proxy that is none is an error: not using it would send what was
 // meant for the proxy another way.
-func proxyFor(e *endpoint, secure bool, getenv func(string) string) (*envProxy, error) {
-	name, value := proxyVariable(secure, getenv)
+func proxyFor(e *endpoint, getenv func(string) string) (*envProxy, error) {
+	name, value := proxyVariable(e.tls != nil, getenv)
 	if value == "" {
 		return nil, nil
 	}
 	const asked = "http://asked.invalid" // whether a proxy is to be used, not which
 	target := &url.URL{Scheme: "http", Host: e.address}
-	if secure {
+	if e.tls != nil {
 		target.Scheme = "https"
 	}
 	_, noProxy := firstSet(getenv, "NO_PROXY", "no_proxy")
@@ -51,8 +51,7 @@ func proxyFor(e *endpoint, secure bool, getenv func(string) string) (*envProxy, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &envProxy{url: address, target: e.address,
-		tls: &tls.Config{ServerName: address.Hostname(), MinVersion: tls.VersionTLS12, NextProtos: []string{httpVersion}}}, nil
+	return &envProxy{url: address, target: e.address, tls: &tls.Config{ServerName: address.Hostname(), MinVersion: tls.VersionTLS12}}, nil
 }
 
 // proxyVariable is the variable that counts, and its value.

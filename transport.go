@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,11 +33,10 @@ const (
 	idleTimeout = 90 * time.Second
 	// maxIdle connections stay open after a burst. There are never more of them
 	// than there were requests at once.
-	maxIdle     = 1024
-	bufferSize  = 64 << 10
-	maxHeader   = 64 << 10
-	fakeHost    = "localhost" // in URLs and Host headers of sockets, pipes and ssh
-	httpVersion = "http/1.1"
+	maxIdle    = 1024
+	bufferSize = 64 << 10
+	maxHeader  = 64 << 10
+	fakeHost   = "localhost" // in URLs and Host headers of sockets, pipes and ssh
 )
 
 // newTransport prepares the way to an engine; nothing is dialled yet.
@@ -44,11 +44,9 @@ func newTransport(e *endpoint, c *config) (*transport, error) {
 	if err := checkReach(e, c); err != nil {
 		return nil, err
 	}
-	tlsConfig := engineTLS(e, c)
-	warnInsecure(e, c, tlsConfig)
-
-	t := &transport{baseURL: baseURL(e, tlsConfig != nil)}
-	if err := t.connect(e, c, tlsConfig); err != nil {
+	warnInsecure(e, c.logger)
+	t := &transport{baseURL: baseURL(e)}
+	if err := t.connect(e, c); err != nil {
 		return nil, err
 	}
 	for i := len(c.wrap) - 1; i >= 0; i-- {
@@ -60,16 +58,16 @@ func newTransport(e *endpoint, c *config) (*transport, error) {
 }
 
 // connect fills in how connections are made, by scheme and options.
-func (t *transport) connect(e *endpoint, c *config, tlsConfig *tls.Config) error {
+func (t *transport) connect(e *endpoint, c *config) error {
 	switch {
 	case c.httpClient != nil:
 		t.borrow(c.httpClient)
 	case c.dial != nil:
-		t.use(c, dialerOf(e, c, customDial(e, c), tlsConfig))
+		t.use(c, dialerOf(e, c, customDial(e, c)))
 	case e.scheme == "unix":
-		t.use(c, dialerOf(e, c, unixDial(e), nil))
+		t.use(c, dialerOf(e, c, unixDial(e)))
 	case e.scheme == "npipe":
-		t.use(c, dialerOf(e, c, pipeDial(e), nil))
+		t.use(c, dialerOf(e, c, pipeDial(e)))
 	case e.scheme == "ssh":
 		ssh, err := newSSHDialer(e, c)
 		if err != nil {
@@ -82,29 +80,31 @@ func (t *transport) connect(e *endpoint, c *config, tlsConfig *tls.Config) error
 			ssh.waitClosing()
 		}
 	default:
-		return t.connectTCP(e, c, tlsConfig)
+		return t.connectTCP(e, c)
 	}
 	return nil
 }
 
 // connectTCP reaches an engine directly or through a proxy of the environment.
-// Whatever is not sent through a proxy in the clear is sent through a tunnel
-// that the proxy makes; plain HTTP goes through an HTTP proxy as ordinary
+// A proxy makes a tunnel; only plain HTTP goes through an HTTP proxy as ordinary
 // requests, because proxies seldom allow tunnels to port 2375.
-func (t *transport) connectTCP(e *endpoint, c *config, tlsConfig *tls.Config) error {
-	proxy, err := proxyFor(e, tlsConfig != nil, c.environ.getenv)
+func (t *transport) connectTCP(e *endpoint, c *config) error {
+	proxy, err := proxyFor(e, c.environ.getenv)
 	switch {
 	case err != nil:
 		return err
 	case proxy == nil:
-		t.use(c, dialerOf(e, c, tcpDial(e), tlsConfig))
-	case tlsConfig != nil || proxy.isSOCKS():
-		t.use(c, dialerOf(e, c, proxy.tunnel, tlsConfig))
-	default:
-		forward := t.use(c, dialerOf(e, c, proxy.dial, nil))
-		forward.Proxy = http.ProxyURL(proxy.url)
-		t.dial = dialerOf(e, c, proxy.tunnel, nil)
+		t.use(c, dialerOf(e, c, tcpDial(e)))
+		return nil
 	}
+	tunnel := dialerOf(e, c, proxy.tunnel)
+	if e.tls != nil || proxy.isSOCKS() {
+		t.use(c, tunnel)
+		return nil
+	}
+	pool := t.use(c, dialerOf(e, c, proxy.dial))
+	pool.Proxy = http.ProxyURL(proxy.url)
+	t.dial = tunnel
 	return nil
 }
 
@@ -145,18 +145,13 @@ func (t *transport) borrow(client *http.Client) {
 // checkReach refuses options that do not go together or with the host, rather
 // than leave one of them without effect.
 func checkReach(e *endpoint, c *config) error {
-	network := isNetwork(e)
 	switch {
-	case c.tls != nil && !network:
-		return fmt.Errorf("WithTLS: there is no TLS on %s hosts", e.scheme)
-	case c.insecure && (!network || e.tls == nil && e.scheme != "https"):
+	case c.insecure && e.tls == nil:
 		return errors.New("WithInsecureSkipVerify: the host is reached without TLS, there is nothing to verify")
 	case c.dial != nil && e.scheme == "ssh":
 		return errors.New("WithDialer: cannot be combined with an ssh host")
 	case c.httpClient != nil:
 		return checkBorrowed(e, c)
-	case e.scheme == "unix" && c.dial == nil:
-		return checkUnixPath(e.address)
 	}
 	return nil
 }
@@ -182,75 +177,51 @@ func isNetwork(e *endpoint) bool {
 	return e.scheme == "tcp" || e.scheme == "http" || e.scheme == "https"
 }
 
-// engineTLS is the configuration for connections to the engine, nil for plain ones.
-func engineTLS(e *endpoint, c *config) *tls.Config {
+// warnInsecure says what an eavesdropper could use.
+func warnInsecure(e *endpoint, logger *slog.Logger) {
 	switch {
 	case !isNetwork(e):
-		return nil
-	case e.tls == nil && e.scheme != "https":
-		return nil
-	}
-	cfg := &tls.Config{}
-	if e.tls != nil {
-		cfg = e.tls.Clone()
-	}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	cfg.NextProtos = []string{httpVersion}
-	cfg.InsecureSkipVerify = cfg.InsecureSkipVerify || c.insecure
-	if cfg.ServerName == "" {
-		cfg.ServerName = hostname(e.address)
-	}
-	return cfg
-}
-
-func warnInsecure(e *endpoint, c *config, tlsConfig *tls.Config) {
-	switch {
-	case !isNetwork(e):
-	case tlsConfig == nil && !isLoopback(hostname(e.address)):
-		c.logger.Warn("connections to the engine are not encrypted: whoever can read or reach them controls the engine", "host", e.address)
-	case tlsConfig != nil && tlsConfig.InsecureSkipVerify && tlsConfig.VerifyPeerCertificate == nil && tlsConfig.VerifyConnection == nil:
-		c.logger.Warn("the engine's certificate is not verified: whoever can intercept connections controls the engine", "host", e.address)
+	case e.tls == nil && !isLoopback(e.address):
+		logger.Warn("swarm: connections to the engine are not encrypted", "host", e.address, "source", e.source)
+	case e.tls != nil && e.tls.InsecureSkipVerify:
+		logger.Warn("swarm: the engine's certificate is not verified", "host", e.address, "source", e.source)
 	}
 }
 
-func isLoopback(host string) bool {
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// hostname is host:port without the port, and without the brackets of IPv6.
-func hostname(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return strings.Trim(address, "[]")
-}
-
-func baseURL(e *endpoint, secure bool) string {
+func baseURL(e *endpoint) string {
 	u := url.URL{Scheme: "http", Host: fakeHost}
 	if isNetwork(e) {
-		u.Host, u.Path = e.address, strings.TrimRight(e.path, "/")
+		u.Host, u.Path = e.address, e.path
 	}
-	if secure {
+	if e.tls != nil {
 		u.Scheme = "https"
 	}
 	return u.String()
 }
 
-// dialerOf makes a dialFunc of what opens a raw connection: with TLS, if that is
-// wanted, and all of it within the dial timeout.
-func dialerOf(e *endpoint, c *config, raw dialFunc, tlsConfig *tls.Config) dialFunc {
+// dialerOf makes a dialFunc of what opens a raw connection: with TLS, if the
+// engine wants it, and all of it within the dial timeout.
+func dialerOf(e *endpoint, c *config, raw dialFunc) dialFunc {
 	return within(c.dialTimeout, engineAddr(e), func(ctx context.Context) (net.Conn, error) {
 		conn, err := raw(ctx)
-		if err != nil || tlsConfig == nil {
+		if err != nil || e.tls == nil {
 			return conn, err
 		}
-		return handshake(ctx, conn, tlsConfig)
+		return handshake(ctx, conn, e.tls)
 	})
 }
 
-func handshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (net.Conn, error) {
-	conn := tls.Client(raw, cfg)
+// handshake makes a TLS connection of a raw one, for HTTP/1.1 and nothing else.
+func handshake(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -65,17 +64,8 @@ func newSSHDialer(e *endpoint, c *config) (*sshDialer, error) {
 	}, nil
 }
 
-const (
-	maxSSHHost    = 253 // as DNS has it
-	maxRemotePath = 107 // as Linux has it; other systems allow less
-)
-
-var (
-	sshUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	sshHost = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	// plainWord needs no quotes in any shell.
-	plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=+@-]+$`)
-)
+// plainWord needs no quotes in any shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=+@-]+$`)
 
 // sshArgs is how ssh is called: for an address [user@]host[:port] and, unless
 // it is empty, the path of the engine's socket over there.
@@ -112,24 +102,18 @@ func sshArgs(address, path string, timeout time.Duration) ([]string, error) {
 // splitSSH takes [user@]host[:port] apart. What could be an option, or mean
 // something to a shell in the user's ssh configuration, is refused.
 func splitSSH(address string) (user, host, port string, err error) {
-	host = address
+	authority := address
 	if before, after, ok := strings.Cut(address, "@"); ok {
-		user, host = before, after
-		if !sshUser.MatchString(user) {
-			return "", "", "", errors.New("ssh: the user name has characters other than letters, digits, '.', '_' and '-'")
+		user, authority = before, after
+		if !sshLogin.MatchString(user) {
+			return "", "", "", errors.New("ssh: invalid user name")
 		}
 	}
-	if h, p, err := net.SplitHostPort(host); err == nil {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return "", "", "", fmt.Errorf("ssh: %q is no port", p)
-		}
-		host, port = h, p
-	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		host = host[1 : len(host)-1]
+	if host, port, err = splitHostPort(authority); err == nil {
+		err = checkHostName(host)
 	}
-	ip, notIP := netip.ParseAddr(host)
-	if notIP != nil && !sshHost.MatchString(host) || ip.Zone() != "" || len(host) > maxSSHHost {
-		return "", "", "", fmt.Errorf("ssh: %q is neither a host name nor an IP address", clip(host, 64))
+	if err != nil {
+		return "", "", "", fmt.Errorf("ssh: %w", err)
 	}
 	return user, host, port, nil
 }
@@ -138,10 +122,8 @@ func splitSSH(address string) (user, host, port string, err error) {
 // end if it needs quotes.
 func remoteSocket(path string) (string, error) {
 	switch word := "unix://" + path; {
-	case path[0] != '/' || strings.ContainsFunc(path, isUnprintable):
+	case path[0] != '/' || len(path) > maxHost || strings.ContainsFunc(path, isUnprintable):
 		return "", fmt.Errorf("ssh: %q is no path of a socket", clip(path, 64))
-	case len(path) > maxRemotePath:
-		return "", fmt.Errorf("ssh: the path of the socket has %d bytes; %d are the most", len(path), maxRemotePath)
 	case plainWord.MatchString(word):
 		return word, nil
 	default:

@@ -77,7 +77,8 @@ func serveTLS(t *testing.T, handler http.Handler, cfg *tls.Config) *endpoint {
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	return &endpoint{scheme: "https", address: server.Listener.Addr().String(), tls: &tls.Config{RootCAs: roots}}
+	return &endpoint{scheme: "https", address: server.Listener.Addr().String(),
+		tls: &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}}
 }
 
 func open(t *testing.T, e *endpoint, c *config) *transport {
@@ -126,7 +127,7 @@ func TestRequestsReachTheEngineOverEveryNetwork(t *testing.T) {
 
 func TestBasePathComesBeforeEveryRequest(t *testing.T) {
 	e, _ := serve(t, "tcp", http.HandlerFunc(echoURL))
-	e.path = "/docker/"
+	e.path = "/docker"
 	body, err := open(t, e, testConfig(nil)).get(t.Context(), "/_ping")
 	require.NoError(t, err)
 	assert.Contains(t, body, " /docker/_ping")
@@ -139,12 +140,11 @@ func TestTLSIsVerifiedAndNeverOld(t *testing.T) {
 	assert.Contains(t, body, "HTTP/1.1", "HTTP/2 is not spoken")
 
 	unknown := *e
-	unknown.tls = nil
+	unknown.tls = &tls.Config{ServerName: "example.com"}
 	_, err = open(t, &unknown, testConfig(nil)).get(t.Context(), "/x")
-	assert.ErrorAs(t, err, new(x509.UnknownAuthorityError), "https without certificates uses the system's roots")
+	assert.ErrorAs(t, err, new(x509.UnknownAuthorityError), "the system's roots count where no others are named")
 
 	old := serveTLS(t, http.HandlerFunc(echoURL), &tls.Config{MaxVersion: tls.VersionTLS11})
-	old.tls.MinVersion = tls.VersionTLS10
 	_, err = open(t, old, testConfig(nil)).get(t.Context(), "/x")
 	assert.ErrorContains(t, err, "protocol version")
 }
@@ -263,7 +263,7 @@ func TestDialTimeoutCoversTheHandshakeAndIsNotTheCallers(t *testing.T) {
 	defer silent.Close()
 	c := testConfig(nil)
 	c.dialTimeout = 30 * time.Millisecond
-	tr := open(t, &endpoint{scheme: "https", address: silent.Addr().String()}, c)
+	tr := open(t, &endpoint{scheme: "https", address: silent.Addr().String(), tls: &tls.Config{ServerName: "engine"}}, c)
 	_, err = tr.get(t.Context(), "/x")
 	assert.ErrorContains(t, err, "no connection after 30ms")
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
@@ -308,13 +308,6 @@ func TestUnixErrorsAreTheSystems(t *testing.T) {
 	l.Close()
 	_, err = open(t, dead, testConfig(nil)).get(t.Context(), "/x")
 	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-}
-
-func TestImpossibleUnixPathsAreRefused(t *testing.T) {
-	for _, path := range []string{"", "/a\x00b", "/" + strings.Repeat("x", 200)} {
-		_, err := newTransport(&endpoint{scheme: "unix", address: path}, testConfig(nil))
-		assert.ErrorContains(t, err, "the path of the unix socket", "%q", path)
-	}
 }
 
 func TestLentConnectionsAreReadyForHTTP(t *testing.T) {
@@ -381,8 +374,6 @@ func TestOptionsThatDoNotGoTogetherAreRefused(t *testing.T) {
 		change func(*config)
 		want   string
 	}{
-		"TLS on a socket":               {endpoint{scheme: "unix", address: "/x"}, func(c *config) { c.tls = &tls.Config{} }, "WithTLS:"},
-		"TLS over ssh":                  {endpoint{scheme: "ssh", address: "x"}, func(c *config) { c.tls = &tls.Config{} }, "WithTLS:"},
 		"nothing to verify":             {endpoint{scheme: "tcp", address: "x:1"}, func(c *config) { c.insecure = true }, "WithInsecureSkipVerify:"},
 		"nothing to verify on a socket": {endpoint{scheme: "unix", address: "/x"}, func(c *config) { c.insecure = true }, "WithInsecureSkipVerify:"},
 		"dialer over ssh":               {endpoint{scheme: "ssh", address: "x"}, func(c *config) { c.dial = dial }, "WithDialer:"},
@@ -405,43 +396,39 @@ func TestOptionsThatDoNotGoTogetherAreRefused(t *testing.T) {
 }
 
 func TestInsecureConnectionsAreWarnedAboutOnce(t *testing.T) {
-	plain := "not encrypted"
+	const plain, unverified = "not encrypted", "not verified"
 	for _, test := range []struct {
-		host     endpoint
-		insecure bool
-		want     string
+		host string
+		opt  Option
+		want string
 	}{
-		{endpoint{scheme: "tcp", address: "10.0.0.1:2375"}, false, plain},
-		{endpoint{scheme: "http", address: "engine:2375"}, false, plain},
-		{endpoint{scheme: "tcp", address: "127.0.0.1:2375"}, false, ""},
-		{endpoint{scheme: "tcp", address: "[::1]:2375"}, false, ""},
-		{endpoint{scheme: "tcp", address: "localhost:2375"}, false, ""},
-		{endpoint{scheme: "unix", address: "/x"}, false, ""},
-		{endpoint{scheme: "https", address: "engine:2376"}, false, ""},
-		{endpoint{scheme: "https", address: "engine:2376"}, true, "not verified"},
+		{"tcp://10.0.0.1", nil, plain},
+		{"http://engine", nil, plain},
+		{"tcp://localhost.example", nil, plain},
+		{"tcp://[fd00::1]", nil, plain},
+		{"tcp://127.9.9.9:2375", nil, ""},
+		{"tcp://[::1]:2375", nil, ""},
+		{"tcp://localhost:2375", nil, ""},
+		{"unix:///x", nil, ""},
+		{"ssh://engine", nil, ""},
+		{"https://engine", nil, ""},
+		{"https://engine", WithInsecureSkipVerify(), unverified},
+		{"tcp://engine", WithTLS(&tls.Config{InsecureSkipVerify: true}), unverified},
 	} {
 		var log bytes.Buffer
-		c := testConfig(nil)
-		c.insecure = test.insecure
-		c.logger = slog.New(slog.NewTextHandler(&log, nil))
-		_, err := newTransport(&test.host, c)
-		require.NoError(t, err)
-		if test.want == "" {
-			assert.Empty(t, log.String())
-		} else {
-			assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
-			assert.Contains(t, log.String(), test.want)
+		opts := []Option{WithHost(test.host), WithLogger(slog.New(slog.NewTextHandler(&log, nil)))}
+		if test.opt != nil {
+			opts = append(opts, test.opt)
 		}
+		_, err := New(opts...)
+		require.NoError(t, err, test.host)
+		if test.want == "" {
+			assert.Empty(t, log.String(), test.host)
+			continue
+		}
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), test.host)
+		assert.Contains(t, log.String(), test.want, test.host)
 	}
-}
-
-func TestSkippingVerificationWorksWhenAskedFor(t *testing.T) {
-	e := serveTLS(t, http.HandlerFunc(echoURL), nil)
-	e.tls = nil
-	c := testConfig(nil)
-	c.insecure = true
-	_, err := open(t, e, c).get(t.Context(), "/x")
-	assert.NoError(t, err)
 }
 
 type roundTripFunc func(*http.Request) (*http.Response, error)
