@@ -451,11 +451,11 @@ type SecretReference struct {
 	// reference without it.
 	File FileTarget `json:",omitzero"`
 
-	// SecretID is the ID of the secret. Required.
+	// SecretID is the full ID of the secret; required.
 	SecretID string
 
-	// SecretName is the name of the secret. Required: it must be the name of the
-	// secret with that ID.
+	// SecretName is required beside the ID: it must be the name of the secret
+	// with that ID.
 	SecretName string
 }
 
@@ -476,11 +476,11 @@ type ConfigReference struct {
 	// which does not see it itself; see CredentialSpec. Needs API 1.40.
 	Runtime *RuntimeTarget `json:",omitzero"`
 
-	// ConfigID is the ID of the config. Required.
+	// ConfigID is the full ID of the config; required.
 	ConfigID string
 
-	// ConfigName is the name of the config. Required: it must be the name of the
-	// config with that ID.
+	// ConfigName is required beside the ID: it must be the name of the config
+	// with that ID.
 	ConfigName string
 }
 

@@ -321,10 +321,10 @@ const (
 	// ProtocolTCP is TCP, the default.
 	ProtocolTCP Protocol = "tcp"
 
-	// ProtocolUDP is UDP.
+	// ProtocolUDP publishes a UDP port.
 	ProtocolUDP Protocol = "udp"
 
-	// ProtocolSCTP is SCTP. Needs API 1.37.
+	// ProtocolSCTP publishes an SCTP port. Needs API 1.37.
 	ProtocolSCTP Protocol = "sctp"
 )
 
@@ -358,7 +358,7 @@ type Endpoint struct {
 
 // EndpointVirtualIP is a service's virtual IP in one network.
 type EndpointVirtualIP struct {
-	// NetworkID is the ID of the network.
+	// NetworkID says which network the address belongs to.
 	NetworkID string `json:",omitzero"`
 
 	// Addr is the address with the length of the network's prefix, such as

@@ -102,7 +102,7 @@ type PluginPrivilege struct {
 // NetworkAttachmentSpec stands for a container that is not the swarm's but uses
 // one of its networks.
 type NetworkAttachmentSpec struct {
-	// ContainerID is the ID of the container.
+	// ContainerID is the container that uses the network.
 	ContainerID string
 }
 
@@ -130,7 +130,8 @@ type Limits struct {
 	// means no limit. The minimum is 1_000_000.
 	NanoCPUs int64 `json:",omitzero"`
 
-	// MemoryBytes is the memory. Zero means no limit. The minimum is 4 MiB.
+	// MemoryBytes is how much memory a task may use; one that takes more is
+	// killed. Zero means no limit. The minimum is 4 MiB.
 	MemoryBytes int64 `json:",omitzero"`
 
 	// Pids is the number of processes and threads. Zero means no limit. Needs
@@ -145,7 +146,8 @@ type Reservations struct {
 	// means none. The minimum is 1_000_000.
 	NanoCPUs int64 `json:",omitzero"`
 
-	// MemoryBytes is the memory. Zero means none. The minimum is 4 MiB.
+	// MemoryBytes is how much memory no other task of the node may have reserved.
+	// Zero means none. The minimum is 4 MiB.
 	MemoryBytes int64 `json:",omitzero"`
 
 	// GenericResources are things that nodes have been configured to offer, such
@@ -328,15 +330,15 @@ type Task struct {
 	// when the task was made.
 	Spec TaskSpec
 
-	// ServiceID is the ID of the service. It is empty if the task belongs to
-	// none, as with [RuntimeAttachment].
+	// ServiceID is the service that the task belongs to, empty if there is none,
+	// as with [RuntimeAttachment].
 	ServiceID string `json:",omitzero"`
 
 	// Slot is the place the task fills among the replicas, counted from 1. It is
 	// 0 for the tasks of a global service.
 	Slot int `json:",omitzero"`
 
-	// NodeID is the ID of the node. It is empty until the task has been placed.
+	// NodeID is the node that the task runs on, empty until it has been placed.
 	NodeID string `json:",omitzero"`
 
 	// Status is what has become of the task.

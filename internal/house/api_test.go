@@ -110,7 +110,7 @@ func (l *lister) qualify(pkg *types.Package) string {
 	if pkg == l.pkg {
 		return ""
 	}
-	return pkg.Path()
+	return pkg.Name()
 }
 
 func (l *lister) text(t types.Type) string { return types.TypeString(t, l.qualify) }

@@ -102,7 +102,7 @@ func load(patterns ...string) ([]*source, error) {
 		if p.DepOnly || len(p.GoFiles)+len(p.IgnoredGoFiles) == 0 {
 			continue
 		}
-		if p.Error != nil {
+		if p.Error != nil && p.Name != "main" { // of programs only the source is looked at
 			return nil, fmt.Errorf("%s: %s", p.ImportPath, p.Error.Err)
 		}
 		s := &source{path: p.ImportPath, name: p.Name, fset: token.NewFileSet(), deps: p.Deps}
