@@ -146,7 +146,7 @@ type Reservations struct {
 	// means none. The minimum is 1_000_000.
 	NanoCPUs int64 `json:",omitzero"`
 
-	// MemoryBytes is how much memory no other task of the node may have reserved.
+	// MemoryBytes is how much of a node's memory is set aside for each task.
 	// Zero means none. The minimum is 4 MiB.
 	MemoryBytes int64 `json:",omitzero"`
 
