@@ -180,20 +180,20 @@ func unexpected(err error) error {
 }
 
 // Copy writes the payloads of all frames in source to stdout and stderr,
-// straight from the buffer, and returns how many bytes. A nil writer discards
-// its stream. The payload of System frames goes to system, piece by piece.
+// straight from the buffer. A nil writer discards its stream. The payload of
+// System frames goes to system, piece by piece.
 //
 // The error is nil at the end of the stream; a writer's error is returned as
 // it is.
-func Copy(stdout, stderr io.Writer, source io.Reader, system func(piece []byte, last bool)) (written int64, err error) {
+func Copy(stdout, stderr io.Writer, source io.Reader, system func(piece []byte, last bool)) error {
 	reader := NewReader(source)
 	for {
 		stream, piece, last, err := reader.Next()
 		if err == io.EOF {
-			return written, nil
+			return nil
 		}
 		if err != nil {
-			return written, err
+			return err
 		}
 		writer := stdout
 		switch stream {
@@ -207,12 +207,11 @@ func Copy(stdout, stderr io.Writer, source io.Reader, system func(piece []byte, 
 			continue
 		}
 		n, err := writer.Write(piece)
-		written += int64(n)
 		if err != nil {
-			return written, err
+			return err
 		}
 		if n != len(piece) {
-			return written, io.ErrShortWrite
+			return io.ErrShortWrite
 		}
 	}
 }
