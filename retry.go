@@ -126,6 +126,8 @@ var rules = []rule{
 	{text: "only updates to Labels are allowed", kind: ErrImmutable},
 	{text: " matches found)", kind: ErrAmbiguousRef},
 	{text: "in use by", kind: ErrInUse},
+	{text: "incomplete log stream", kind: ErrLogsIncomplete},
+	{text: "logging driver does not support reading", kind: ErrLogsNotReadable},
 
 	{text: "code = DeadlineExceeded", kind: ErrUnavailable, executed: true, again: true},
 	{text: "code = Unavailable", kind: ErrUnavailable, executed: true, again: true},
