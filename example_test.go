@@ -17,23 +17,23 @@ func Example_errors() {
 		return
 	}
 	_, err = client.Services.Create(context.Background(), swarm.ServiceSpec{Name: "web"}, nil)
-
-	var tooNew *swarm.VersionError
-	var unknown *swarm.OutcomeUnknownError
-	switch {
-	case errors.Is(err, swarm.ErrNameConflict):
-		fmt.Println("there is a service of that name already")
-	case errors.As(err, &tooNew):
-		fmt.Println("the engine is too old for", tooNew.Field)
-	case errors.As(err, &unknown):
-		fmt.Println("the answer was lost; look before trying again")
-	case errors.Is(err, swarm.ErrNotManager), errors.Is(err, swarm.ErrNoSwarm):
-		fmt.Println("this engine manages no swarm")
-	case errors.Is(err, swarm.ErrUnreachable):
-		fmt.Println(err)
-	}
+	fmt.Println(explain(err))
 	// Output:
 	// create service web: dial unix /nowhere/docker.sock: connect: no such file or directory (is the engine running, and is this its socket?)
+}
+
+func explain(err error) string {
+	var tooOld *swarm.VersionError
+	var lost *swarm.OutcomeUnknownError
+	switch {
+	case errors.Is(err, swarm.ErrNameConflict):
+		return "there is a service of that name already"
+	case errors.As(err, &tooOld):
+		return "the engine is too old for " + tooOld.Field
+	case errors.As(err, &lost):
+		return "the answer was lost; look before trying again"
+	}
+	return err.Error() // says what failed, for which object, and why
 }
 
 // Change one field of a service and leave everything else as it is, also what
