@@ -55,10 +55,11 @@ const TailNone = -1
 // LogStream is the stream of a container that a piece of its log came from.
 type LogStream byte
 
-// The streams of a container. One that has a terminal (TTY) writes both to
-// LogStdout.
 const (
+	// LogStdout is standard output; of a container with a terminal (TTY) it is all
+	// there is.
 	LogStdout LogStream = 1
+	// LogStderr is standard error.
 	LogStderr LogStream = 2
 )
 
