@@ -98,8 +98,9 @@ type ContainerSpec struct {
 	// the same target. Needs API 1.30.
 	Configs []ConfigReference `json:",omitzero"`
 
-	// Isolation is how Windows isolates the container. Engines report
-	// [IsolationDefault] where it was left empty. Needs API 1.35.
+	// Isolation is how Windows isolates the container. Empty means
+	// [IsolationDefault], and engines take an unknown one for [IsolationDefault]
+	// without saying so. Needs API 1.35.
 	Isolation Isolation `json:",omitzero"`
 
 	// Sysctls are kernel parameters of the container, such as
@@ -180,7 +181,8 @@ type SELinuxContext struct {
 
 // SeccompOpts says which system calls a container may make.
 type SeccompOpts struct {
-	// Mode is where the profile comes from. Empty means [SeccompDefault].
+	// Mode is where the profile comes from. Empty means [SeccompDefault], and
+	// engines take an unknown one for [SeccompDefault] without saying so.
 	Mode SeccompMode `json:",omitzero"`
 
 	// Profile is the profile, a JSON document, for [SeccompCustom] only.
@@ -222,13 +224,13 @@ const (
 
 // Mount is something seen inside of a container at a path.
 type Mount struct {
-	// Type is what is mounted. Engines refuse a mount without one.
+	// Type is what is mounted. Empty means [MountBind].
 	Type MountType `json:",omitzero"`
 
-	// Source is the name of the volume, the path on the node, or the like. It is
-	// empty for [MountTmpfs], and may be for [MountVolume], which then gets a
-	// new volume for each container. The engine fills in templates. A path that
-	// does not exist on a node makes the task fail there.
+	// Source is the name of the volume, the absolute path on the node, or the
+	// like. It is empty for [MountTmpfs], and may be for [MountVolume], which
+	// then is a new volume for each container. The engine fills in templates.
+	// Engines take paths that are relative or exist nowhere; the tasks then fail.
 	Source string `json:",omitzero"`
 
 	// Target is the path inside of the container. The engine fills in templates.
@@ -312,8 +314,7 @@ type BindOptions struct {
 	// other. Empty means [PropagationRPrivate].
 	Propagation Propagation `json:",omitzero"`
 
-	// NonRecursive leaves out what is mounted below the source. Services have it
-	// from API 1.41 on.
+	// NonRecursive leaves out what is mounted below the source. Needs API 1.40.
 	NonRecursive bool `json:",omitzero"`
 
 	// CreateMountpoint would make the source if it does not exist. Engines drop
@@ -382,16 +383,17 @@ type ImageOptions struct {
 
 // TmpfsOptions are the options of a tmpfs mount.
 type TmpfsOptions struct {
-	// SizeBytes is how much it may hold. Zero means no limit, on Linux half of
-	// the memory.
+	// SizeBytes is how much it may hold. Zero leaves it to the node: on Linux
+	// that is half of its memory.
 	SizeBytes int64 `json:",omitzero"`
 
 	// Mode are the permission bits of its root, as chmod takes them: 0o1777 with
 	// the sticky bit as 0o1000, not as [os.ModeSticky]. Zero means 0o1777.
 	Mode os.FileMode `json:",omitzero"`
 
-	// Options are more mount options, each a flag alone or a key and its value:
-	// {{"noexec"}, {"uid", "1000"}}. Needs API 1.46.
+	// Options are more mount options, each a flag alone or a key and its value,
+	// such as {{"noexec"}}. Nodes reject tasks with options they do not know.
+	// Needs API 1.46.
 	Options [][]string `json:",omitzero"`
 }
 
@@ -434,7 +436,8 @@ type Healthcheck struct {
 // DNSConfig is how a container resolves names that are not the swarm's, see
 // resolv.conf(5). The order of each list counts.
 type DNSConfig struct {
-	// Nameservers are the IP addresses of the name servers.
+	// Nameservers are the IP addresses of the name servers. Engines take
+	// anything; newer ones then cannot start the task.
 	Nameservers []string `json:",omitzero"`
 
 	// Search are the domains in which a short name is looked up.
@@ -501,12 +504,12 @@ type FileTarget struct {
 	// /run/secrets for a secret, and below / for a config.
 	Name string
 
-	// UID is the number of the user that owns the file. Engines refuse an empty
-	// one when they start the task.
+	// UID is the number of the user that owns the file. Engines take an empty
+	// one, and then cannot start the task.
 	UID string
 
-	// GID is the number of the group that owns the file. Engines refuse an empty
-	// one when they start the task.
+	// GID is the number of the group that owns the file. Engines take an empty
+	// one, and then cannot start the task.
 	GID string
 
 	// Mode are the permission bits of the file, such as 0o444. Zero means that

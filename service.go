@@ -90,12 +90,12 @@ type ServiceSpec struct {
 
 	// RollbackConfig says how tasks are replaced when the service is rolled
 	// back. The zero value leaves it to the engine: one task after the other, as
-	// [DefaultRollbackConfig] has it. Jobs must not have one. Needs API 1.28.
+	// [DefaultRollbackConfig] has it. Jobs have no use for it. Needs API 1.28.
 	RollbackConfig UpdateConfig `json:",omitzero"`
 
-	// Networks are networks that all tasks are attached to. Engines take them
-	// from requests below API 1.44 only, and only if TaskTemplate.Networks is
-	// empty. It is here to read old services without loss.
+	// Networks are networks that all tasks are attached to. They count only if
+	// the TaskTemplate has none, and newer engines take them from requests below
+	// API 1.44 only. They are here to read old services without loss.
 	//
 	// Deprecated: use Networks of the TaskTemplate.
 	Networks []NetworkAttachmentConfig `json:",omitzero"`
@@ -137,7 +137,7 @@ type GlobalService struct{}
 // ReplicatedJobMode runs a number of tasks to their end.
 type ReplicatedJobMode struct {
 	// MaxConcurrent is how many tasks may run at the same time. Nil means the
-	// engine's default, 1.
+	// engine's default, 1; with zero none ever runs.
 	MaxConcurrent *uint64 `json:",omitzero"`
 
 	// TotalCompletions is how many tasks have to end well until the job is done.
@@ -248,8 +248,8 @@ const (
 	// ContinueOnFailure replaces the other tasks all the same.
 	ContinueOnFailure FailureAction = "continue"
 
-	// RollbackOnFailure returns to the previous spec. It cannot be used in a
-	// RollbackConfig. Needs API 1.28.
+	// RollbackOnFailure returns to the previous spec. It is meant for an
+	// UpdateConfig; engines take it in a RollbackConfig, too. Needs API 1.28.
 	RollbackOnFailure FailureAction = "rollback"
 )
 
@@ -299,7 +299,8 @@ type PortConfig struct {
 	// take an unknown one for [ProtocolTCP] without saying so.
 	Protocol Protocol `json:",omitzero"`
 
-	// TargetPort is the port inside of the container, 1 to 65535.
+	// TargetPort is the port inside of the container, 1 to 65535. Required.
+	// Engines take greater numbers without complaint.
 	TargetPort uint32 `json:",omitzero"`
 
 	// PublishedPort is the port on the nodes. Zero lets the engine choose one:
@@ -344,8 +345,8 @@ const (
 
 // Endpoint is where a service is reached.
 type Endpoint struct {
-	// Spec is the EndpointSpec of the service as the engine has put it into
-	// effect.
+	// Spec is the EndpointSpec that the engine has put into effect. It is zero
+	// for a service that has published nothing.
 	Spec EndpointSpec
 
 	// Ports are the published ports, with the numbers the engine has chosen
@@ -362,8 +363,8 @@ type EndpointVirtualIP struct {
 	NetworkID string `json:",omitzero"`
 
 	// Addr is the address with the length of the network's prefix, such as
-	// 10.0.1.5/24. It is empty where the service has none, as with
-	// [EndpointDNSRR].
+	// 10.0.1.5/24. It is empty in networks that are not the swarm's, such as
+	// bridge.
 	Addr string `json:",omitzero"`
 }
 
@@ -416,8 +417,9 @@ type ServiceStatus struct {
 	RunningTasks uint64
 
 	// DesiredTasks is how many tasks shall run: the number of replicas, or of
-	// the nodes a global service is meant for. For a job it stays as it was when
-	// tasks are done.
+	// the nodes a global service is meant for. For a replicated job it is
+	// MaxConcurrent, even when the job is done; for a global one it falls with
+	// each task that is done.
 	DesiredTasks uint64
 
 	// CompletedTasks is how many tasks of a job have ended well. It is 0 for a

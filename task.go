@@ -27,8 +27,8 @@ type TaskSpec struct {
 	Resources *ResourceRequirements `json:",omitzero"`
 
 	// RestartPolicy says when a task that has ended is replaced. Nil leaves it
-	// to the engine: always, after 5s, as [DefaultRestartPolicy] has it; tasks of
-	// a job only if they have failed.
+	// to the engine: always, after 5s, as [DefaultRestartPolicy] has it. A job's
+	// task that has ended well is never replaced.
 	RestartPolicy *RestartPolicy `json:",omitzero"`
 
 	// Placement says on which nodes tasks may run. Nil: on all.
@@ -116,7 +116,7 @@ type ResourceRequirements struct {
 	Reservations *Reservations `json:",omitzero"`
 
 	// SwapBytes is how much a task may swap, which takes a memory limit. Nil
-	// means twice the memory limit, -1 any amount. Needs API 1.52.
+	// means twice the memory limit; -1 is any amount. Needs API 1.52.
 	SwapBytes *int64 `json:",omitzero"`
 
 	// MemorySwappiness is how readily a task's memory is swapped, from 0 to 100.
@@ -187,8 +187,7 @@ type DiscreteGenericResource struct {
 // RestartPolicy says when a task that has ended is replaced. A field that is nil
 // leaves it to the engine.
 type RestartPolicy struct {
-	// Condition says which tasks are replaced. Empty means [RestartAny]; jobs
-	// must not use that.
+	// Condition says which tasks are replaced. Empty means [RestartAny].
 	Condition RestartCondition `json:",omitzero"`
 
 	// Delay is the pause before a task is replaced. Nil means the engine's
@@ -206,8 +205,7 @@ type RestartPolicy struct {
 
 // DefaultRestartPolicy is what engines do for a service without a restart policy,
 // to start from when one field shall differ: replace every task that has ended,
-// after 5s, without limit. It is not for jobs, whose tasks may be restarted only
-// on failure.
+// after 5s, without limit.
 func DefaultRestartPolicy() *RestartPolicy {
 	return &RestartPolicy{
 		Condition:   RestartAny,
@@ -221,7 +219,7 @@ type RestartCondition string
 
 // The restart conditions.
 const (
-	// RestartAny replaces every task.
+	// RestartAny replaces every task, except those of jobs that have ended well.
 	RestartAny RestartCondition = "any"
 
 	// RestartOnFailure replaces tasks that have failed.
@@ -334,8 +332,8 @@ type Task struct {
 	// as with [RuntimeAttachment].
 	ServiceID string `json:",omitzero"`
 
-	// Slot is the place the task fills among the replicas, counted from 1. It is
-	// 0 for the tasks of a global service.
+	// Slot is the place the task fills among the replicas, counted from 1, or
+	// from 0 in a job. It is 0 for the tasks of a global service.
 	Slot int `json:",omitzero"`
 
 	// NodeID is the node that the task runs on, empty until it has been placed.
@@ -345,8 +343,9 @@ type Task struct {
 	Status TaskStatus
 
 	// DesiredState is what the engine wants the task to be: usually
-	// [TaskRunning], [TaskComplete] for a job's, or [TaskShutdown] for one that
-	// is stopped or has been replaced.
+	// [TaskRunning], or [TaskComplete] for a job's; [TaskReady] while it waits
+	// for the delay of its restart policy; [TaskShutdown] when it is stopped or
+	// has been replaced.
 	DesiredState TaskState `json:",omitzero"`
 
 	// NetworksAttachments are the networks the task is attached to, with its
@@ -405,7 +404,8 @@ type ContainerStatus struct {
 
 // PortStatus are the ports opened on a task's node.
 type PortStatus struct {
-	// Ports are the ports, with the numbers the node has chosen filled in.
+	// Ports are the ports, with the numbers the node has chosen filled in. One
+	// that is open for IPv4 and for IPv6 is listed twice.
 	Ports []PortConfig `json:",omitzero"`
 }
 
