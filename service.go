@@ -10,46 +10,35 @@ import (
 type Service struct {
 	// ID is the service's ID: 25 characters, given by the engine, never reused.
 	ID string
-
 	// Version is the state of the service that was read. It moves with every
 	// change, also with those the engine makes by itself while tasks start.
 	Version Version
-
 	// CreatedAt is when the service was created.
 	CreatedAt time.Time
-
 	// UpdatedAt is when the service last changed, by whomever.
 	UpdatedAt time.Time
-
 	// Spec is what the service shall be.
 	Spec ServiceSpec
-
 	// PreviousSpec is what a rollback returns to: the spec before the last
 	// update. Nil if there was no update, or if the engine has rolled back by
 	// itself.
 	PreviousSpec *ServiceSpec `json:",omitzero"`
-
 	// Endpoint is where the service is reached: the ports it has been given and
 	// its virtual addresses.
 	Endpoint Endpoint
-
 	// UpdateStatus tells how the last update or rollback is getting on. Nil if
 	// there was none, and for a while after each update: every update resets it,
 	// and one that replaces no task never sets it again.
 	UpdateStatus *UpdateStatus `json:",omitzero"`
-
-	// ServiceStatus counts the service's tasks. Engines count in lists only, so
-	// it is nil on a service that was inspected. Needs API 1.41.
+	// ServiceStatus counts the service's tasks. It is set in lists, and nil on a
+	// service that was inspected.
 	ServiceStatus *ServiceStatus `json:",omitzero"`
-
 	// JobStatus tells which run of a job this is. Nil unless the service is a
 	// job. Needs API 1.41.
 	JobStatus *JobStatus `json:",omitzero"`
-
 	// Raw is the engine's JSON as received. Updates apply their differences to
 	// it, so that fields unknown to this package are kept.
 	Raw json.RawMessage `json:"-"`
-
 	// WithDefaults says that the engine has filled the spec with its defaults.
 	// Such a service cannot be written back: its tasks would all restart.
 	WithDefaults bool `json:"-"`
@@ -70,36 +59,29 @@ type ServiceSpec struct {
 	// cannot be changed. A service created without a name is given one by the
 	// engine.
 	Name string `json:",omitzero"`
-
 	// Labels are key-value pairs on the service, not on its containers. Changing
 	// them restarts nothing.
 	Labels map[string]string `json:",omitzero"`
-
 	// TaskTemplate is what each task of the service runs. Tasks are replaced
 	// when it changes.
 	TaskTemplate TaskSpec
-
 	// Mode says how many tasks there are, and where. The zero value is one
 	// replica. The kind of mode cannot be changed.
 	Mode ServiceMode
-
 	// UpdateConfig says how tasks are replaced when the service changes. The
 	// zero value leaves it to the engine: one task after the other, as
 	// [DefaultUpdateConfig] has it. Jobs must not have one.
 	UpdateConfig UpdateConfig `json:",omitzero"`
-
 	// RollbackConfig says how tasks are replaced when the service is rolled
 	// back. The zero value leaves it to the engine: one task after the other, as
 	// [DefaultRollbackConfig] has it. Jobs have no use for it. Needs API 1.28.
 	RollbackConfig UpdateConfig `json:",omitzero"`
-
 	// Networks are networks that all tasks are attached to. They count only if
 	// the TaskTemplate has none, and newer engines take them from requests below
 	// API 1.44 only. They are here to read old services without loss.
 	//
 	// Deprecated: use Networks of the TaskTemplate.
 	Networks []NetworkAttachmentConfig `json:",omitzero"`
-
 	// EndpointSpec says how the service is found and which of its ports are
 	// published. The zero value is a virtual IP and no ports.
 	EndpointSpec EndpointSpec `json:",omitzero"`
@@ -111,14 +93,11 @@ type ServiceSpec struct {
 type ServiceMode struct {
 	// Replicated is set for a service with a number of tasks.
 	Replicated *ReplicatedService `json:",omitzero"`
-
 	// Global is set for a service with one task on each node.
 	Global *GlobalService `json:",omitzero"`
-
 	// ReplicatedJob is set for a job of a number of tasks that run to their end.
 	// Needs API 1.41.
 	ReplicatedJob *ReplicatedJobMode `json:",omitzero"`
-
 	// GlobalJob is set for a job that runs to its end once on each node. Needs
 	// API 1.41.
 	GlobalJob *GlobalJobMode `json:",omitzero"`
@@ -139,7 +118,6 @@ type ReplicatedJobMode struct {
 	// MaxConcurrent is how many tasks may run at the same time. Nil means the
 	// engine's default, 1; with zero none ever runs.
 	MaxConcurrent *uint64 `json:",omitzero"`
-
 	// TotalCompletions is how many tasks have to end well until the job is done.
 	// Nil means as many as MaxConcurrent.
 	TotalCompletions *uint64 `json:",omitzero"`
@@ -187,22 +165,17 @@ type UpdateConfig struct {
 	// the engine's default, and is sent as 1: the engine would take a missing
 	// number for 0, which means all at once.
 	Parallelism *uint64
-
 	// Delay is the pause between one batch of tasks and the next. Not negative.
 	Delay time.Duration `json:",omitzero"`
-
 	// FailureAction is what happens when more tasks fail than MaxFailureRatio
 	// allows. Empty means the engine's default, [PauseOnFailure].
 	FailureAction FailureAction `json:",omitzero"`
-
 	// Monitor is how long after its start a task's failure still counts against
 	// the update. Zero means the engine's default, 5s. Needs API 1.25.
 	Monitor time.Duration `json:",omitzero"`
-
 	// MaxFailureRatio is the share of tasks that may fail, from 0 to 1, before
 	// FailureAction is taken. Zero, the default, allows none. Needs API 1.25.
 	MaxFailureRatio float32
-
 	// Order says whether the old task stops before the new one starts. Empty
 	// means the engine's default, [StopFirst]. Needs API 1.29.
 	Order UpdateOrder `json:",omitzero"`
@@ -244,10 +217,8 @@ type FailureAction string
 const (
 	// PauseOnFailure stops replacing tasks: old and new ones stay as they are.
 	PauseOnFailure FailureAction = "pause"
-
 	// ContinueOnFailure replaces the other tasks all the same.
 	ContinueOnFailure FailureAction = "continue"
-
 	// RollbackOnFailure returns to the previous spec. It is meant for an
 	// UpdateConfig; engines take it in a RollbackConfig, too. Needs API 1.28.
 	RollbackOnFailure FailureAction = "rollback"
@@ -260,7 +231,6 @@ type UpdateOrder string
 const (
 	// StopFirst stops the old task, then starts the new one.
 	StopFirst UpdateOrder = "stop-first"
-
 	// StartFirst starts the new task and stops the old one when it runs. For a
 	// while both run.
 	StartFirst UpdateOrder = "start-first"
@@ -271,7 +241,6 @@ type EndpointSpec struct {
 	// Mode is how the service's name is resolved inside of its networks. Empty
 	// means the engine's default, [EndpointVIP].
 	Mode EndpointMode `json:",omitzero"`
-
 	// Ports are the published ports. With [EndpointDNSRR] they must all be
 	// published with [PublishHost].
 	Ports []PortConfig `json:",omitzero"`
@@ -285,7 +254,6 @@ const (
 	// EndpointVIP resolves to one virtual IP, behind which the engine spreads
 	// the connections over the tasks.
 	EndpointVIP EndpointMode = "vip"
-
 	// EndpointDNSRR resolves to the addresses of the tasks, in turn.
 	EndpointDNSRR EndpointMode = "dnsrr"
 )
@@ -294,20 +262,16 @@ const (
 type PortConfig struct {
 	// Name is a name for the port. Engines store it and do nothing with it.
 	Name string `json:",omitzero"`
-
 	// Protocol is the transport protocol. Empty means [ProtocolTCP], and engines
 	// take an unknown one for [ProtocolTCP] without saying so.
 	Protocol Protocol `json:",omitzero"`
-
 	// TargetPort is the port inside of the container, 1 to 65535. Required.
 	// Engines take greater numbers without complaint.
 	TargetPort uint32 `json:",omitzero"`
-
 	// PublishedPort is the port on the nodes. Zero lets the engine choose one:
 	// between 30000 and 32767 for [PublishIngress], shown in the service's
 	// Endpoint; any free one for [PublishHost], shown in the task's PortStatus.
 	PublishedPort uint32 `json:",omitzero"`
-
 	// PublishMode says on which nodes the port is open. Empty means
 	// [PublishIngress], and engines take an unknown one for [PublishIngress]
 	// without saying so. Documented from API 1.34 on.
@@ -321,10 +285,8 @@ type Protocol string
 const (
 	// ProtocolTCP is TCP, the default.
 	ProtocolTCP Protocol = "tcp"
-
 	// ProtocolUDP publishes a UDP port.
 	ProtocolUDP Protocol = "udp"
-
 	// ProtocolSCTP publishes an SCTP port. Needs API 1.37.
 	ProtocolSCTP Protocol = "sctp"
 )
@@ -337,7 +299,6 @@ const (
 	// PublishIngress opens the port on every node of the swarm, whether or not a
 	// task runs there, and spreads the connections over the tasks. The default.
 	PublishIngress PublishMode = "ingress"
-
 	// PublishHost opens the port only on the nodes that run a task, each leading
 	// to the task there. Two tasks on one node cannot have the same port.
 	PublishHost PublishMode = "host"
@@ -348,11 +309,9 @@ type Endpoint struct {
 	// Spec is the EndpointSpec that the engine has put into effect. It is zero
 	// for a service that has published nothing.
 	Spec EndpointSpec
-
 	// Ports are the published ports, with the numbers the engine has chosen
 	// filled in.
 	Ports []PortConfig `json:",omitzero"`
-
 	// VirtualIPs are the service's virtual IPs, one for each network.
 	VirtualIPs []EndpointVirtualIP `json:",omitzero"`
 }
@@ -361,7 +320,6 @@ type Endpoint struct {
 type EndpointVirtualIP struct {
 	// NetworkID says which network the address belongs to.
 	NetworkID string `json:",omitzero"`
-
 	// Addr is the address with the length of the network's prefix, such as
 	// 10.0.1.5/24. It is empty in networks that are not the swarm's, such as
 	// bridge.
@@ -372,13 +330,10 @@ type EndpointVirtualIP struct {
 type UpdateStatus struct {
 	// State is how far it has come.
 	State UpdateState `json:",omitzero"`
-
 	// StartedAt is when it began.
 	StartedAt time.Time `json:",omitzero"`
-
 	// CompletedAt is when it was done. Zero while it is not.
 	CompletedAt time.Time `json:",omitzero"`
-
 	// Message is the engine's explanation, such as "update in progress", or the
 	// ID of the task whose failure has paused it.
 	Message string `json:",omitzero"`
@@ -391,22 +346,17 @@ type UpdateState string
 const (
 	// UpdateInProgress means that tasks are being replaced.
 	UpdateInProgress UpdateState = "updating"
-
 	// UpdatePaused means that tasks have failed, and no more are replaced until
 	// the next update or rollback.
 	UpdatePaused UpdateState = "paused"
-
 	// UpdateCompleted means that all tasks have been replaced.
 	UpdateCompleted UpdateState = "completed"
-
 	// RollbackInProgress means that tasks are being replaced by tasks of the
 	// previous spec.
 	RollbackInProgress UpdateState = "rollback_started"
-
 	// RollbackPaused means that tasks have failed during a rollback, and no more
 	// are replaced until the next update or rollback.
 	RollbackPaused UpdateState = "rollback_paused"
-
 	// RollbackCompleted means that all tasks are of the previous spec again.
 	RollbackCompleted UpdateState = "rollback_completed"
 )
@@ -415,13 +365,11 @@ const (
 type ServiceStatus struct {
 	// RunningTasks is how many tasks run.
 	RunningTasks uint64
-
 	// DesiredTasks is how many tasks shall run: the number of replicas, or of
 	// the nodes a global service is meant for. For a replicated job it is
 	// MaxConcurrent, even when the job is done; for a global one it falls with
 	// each task that is done.
 	DesiredTasks uint64
-
 	// CompletedTasks is how many tasks of a job have ended well. It is 0 for a
 	// service that is no job.
 	CompletedTasks uint64
@@ -432,7 +380,6 @@ type JobStatus struct {
 	// JobIteration is the number of the run. Every update of a job starts a new
 	// one, whose tasks bear its number. It is not a version to hand back.
 	JobIteration Version
-
 	// LastExecution is when the run began.
 	LastExecution time.Time
 }
