@@ -21,7 +21,8 @@ import (
 // LogOptions choose what of the logs to read. The zero value reads both
 // streams, all the lines there are, and then ends.
 type LogOptions struct {
-	// Only is the one stream to read. The default is both.
+	// Only is the one stream to read. The default is both. Engines send nothing
+	// at all for LogStderr alone of containers with a terminal (TTY).
 	Only LogStream
 	// Follow keeps the stream open for lines to come, until its context is done
 	// or it is closed: engines do not end it when the tasks have finished or
@@ -92,6 +93,9 @@ const (
 // as their nodes still have them. Lines of one task and stream come in order,
 // those of different tasks as they arrive. The reference is an ID, a name or a
 // unique prefix of an ID. Close the reader; ctx ends it too.
+//
+// The log of tasks whose log driver keeps nothing, "none" for instance, is
+// empty: engines do not say why.
 //
 // A service that does not exist is [ErrNotFound]. Needs API 1.29; older
 // engines return a [*VersionError].
