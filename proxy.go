@@ -83,10 +83,10 @@ func firstSet(getenv func(string) string, names ...string) (name, value string) 
 // parseProxy understands URLs and host:port. Its errors do not quote the value,
 // which may hold a password.
 func parseProxy(value string) (*url.URL, error) {
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" {
-		u, err = url.Parse("http://" + value)
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
 	}
+	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" {
 		return nil, errors.New("the value is neither a URL nor host:port")
 	}

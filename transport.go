@@ -86,8 +86,6 @@ func (t *transport) connect(e *endpoint, c *config) error {
 }
 
 // connectTCP reaches an engine directly or through a proxy of the environment.
-// A proxy makes a tunnel; only plain HTTP goes through an HTTP proxy as ordinary
-// requests, because proxies seldom allow tunnels to port 2375.
 func (t *transport) connectTCP(e *endpoint, c *config) error {
 	proxy, err := proxyFor(e, c.environ.getenv)
 	switch {
@@ -95,17 +93,23 @@ func (t *transport) connectTCP(e *endpoint, c *config) error {
 		return err
 	case proxy == nil:
 		t.use(c, dialerOf(e, c, tcpDial(e)))
-		return nil
+	default:
+		t.throughProxy(e, c, proxy)
 	}
+	return nil
+}
+
+// throughProxy has the proxy make a tunnel. Only plain HTTP goes through an HTTP
+// proxy as ordinary requests, because proxies seldom allow tunnels to port 2375.
+func (t *transport) throughProxy(e *endpoint, c *config, proxy *envProxy) {
 	tunnel := dialerOf(e, c, proxy.tunnel)
 	if e.tls != nil || proxy.isSOCKS() {
 		t.use(c, tunnel)
-		return nil
+		return
 	}
 	pool := t.use(c, dialerOf(e, c, proxy.dial))
 	pool.Proxy = http.ProxyURL(proxy.url)
 	t.dial = tunnel
-	return nil
 }
 
 // use makes dial the way to the engine.

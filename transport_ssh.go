@@ -235,6 +235,10 @@ func (c *sshConn) ping() error {
 		return err
 	}
 	reader := bufio.NewReader(io.LimitReader(c, maxPing))
+	if start, err := reader.Peek(len("HTTP/")); err == nil && string(start) != "HTTP/" {
+		line, _ := reader.ReadString('\n')
+		return fmt.Errorf("malformed HTTP response %q: does the host print something at login?", clip(line, 128))
+	}
 	response, err := http.ReadResponse(reader, nil)
 	if err == nil {
 		_, err = io.Copy(io.Discard, response.Body)
@@ -246,7 +250,7 @@ func (c *sshConn) ping() error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return c.failure(errors.New("the connection ended before the engine answered"))
 	case err != nil:
-		return errors.New(clip(err.Error(), 256)) // quotes what came instead of an answer
+		return errors.New(clip(err.Error(), 256)) // it quotes what came
 	case response.Close || reader.Buffered() > 0:
 		return fmt.Errorf("the engine answered %d to a ping and does not keep the connection", response.StatusCode)
 	}
