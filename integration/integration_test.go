@@ -1,0 +1,117 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// setupTimeout covers the download of all engines.
+const setupTimeout = 10 * time.Minute
+
+var (
+	lab     *engines.Lab // nil with SWARM_TEST_HOST
+	running []*engines.Engine
+)
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	if host := os.Getenv("SWARM_TEST_HOST"); host != "" {
+		return runOnHost(ctx, m, host)
+	}
+	if lab, err = engines.Open(); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	if running, err = lab.Start(ctx, testEngines()...); err != nil {
+		return 1, err
+	}
+	for _, e := range running {
+		if err := errors.Join(e.InitSwarm(ctx), e.LoadImages(ctx)); err != nil {
+			return 1, err
+		}
+		fmt.Printf("engine %s: version %s, API %s\n", e.Name, e.Version, e.APIVersion)
+	}
+	return m.Run(), nil
+}
+
+func runOnHost(ctx context.Context, m *testing.M, host string) (int, error) {
+	e, err := engines.Connect(ctx, host)
+	if err != nil {
+		return 1, err
+	}
+	hadImages := e.HasImages(ctx)
+	if err := errors.Join(e.IsManager(ctx), e.LoadImages(ctx)); err != nil {
+		return 1, err
+	}
+	running = []*engines.Engine{e}
+	code := m.Run()
+	if hadImages {
+		return code, nil
+	}
+	return code, e.RemoveImages(context.WithoutCancel(ctx))
+}
+
+func testEngines() []string {
+	if versions := strings.Fields(os.Getenv("SWARM_TEST_ENGINES")); len(versions) > 0 {
+		return versions
+	}
+	return []string{"20.10", "26.1", "28.5"}
+}
+
+// onEveryEngine runs a test on all engines at the same time, as subtests.
+func onEveryEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
+	t.Helper()
+	require.NotEmpty(t, running)
+	for _, e := range running {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, e)
+		})
+	}
+}
+
+func TestEngineAnswersPing(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		response, err := e.Client().Get("http://engine/_ping")
+		require.NoError(t, err)
+		defer response.Body.Close()
+		assert.Equal(t, http.StatusOK, response.StatusCode)
+		assert.Equal(t, e.APIVersion, response.Header.Get("Api-Version"))
+		assert.Equal(t, "linux", response.Header.Get("Ostype"))
+	})
+}
+
+func TestEngineIsTheVersionItIsNamedFor(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		var version struct{ Version, APIVersion string }
+		require.NoError(t, e.Call(t.Context(), http.MethodGet, "/version", nil, &version))
+		assert.Equal(t, e.Version, version.Version)
+		want := map[string]string{"20.10": "1.41", "26.1": "1.45"}
+		if oldest, ok := want[e.Name]; ok {
+			assert.Equal(t, oldest, version.APIVersion)
+		}
+	})
+}
