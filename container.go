@@ -22,7 +22,7 @@ type ContainerSpec struct {
 	Args []string `json:",omitzero"`
 	// Hostname is the host name inside of the container. Empty means the
 	// container's ID. The engine fills in templates such as
-	// {{.Node.Hostname}}-{{.Task.Slot}}. Needs API 1.27.
+	// {{.Node.Hostname}}-{{.Task.Slot}}. Needs API 1.25.
 	Hostname string `json:",omitzero"`
 	// Env are environment variables, each as KEY=value, added to the image's. A
 	// KEY without = removes the image's. The engine fills in templates. The
@@ -33,7 +33,7 @@ type ContainerSpec struct {
 	// User is who runs the process: user, user:group, uid or uid:gid. Empty: the
 	// image decides.
 	User string `json:",omitzero"`
-	// Groups are more groups of the process, by name or number. Needs API 1.27.
+	// Groups are more groups of the process, by name or number. Needs API 1.25.
 	Groups []string `json:",omitzero"`
 	// Privileges are the container's security settings. Nil: the node decides.
 	// Needs API 1.29.
@@ -51,7 +51,7 @@ type ContainerSpec struct {
 	// OpenStdin keeps stdin open, although nothing can be attached to a task's.
 	// Needs API 1.27.
 	OpenStdin bool `json:",omitzero"`
-	// ReadOnly makes the container's root file system read-only. Needs API 1.27.
+	// ReadOnly makes the container's root file system read-only. Needs API 1.28.
 	ReadOnly bool `json:",omitzero"`
 	// Mounts are volumes, directories and the like seen inside of the container.
 	// No two may have the same target.
@@ -62,16 +62,16 @@ type ContainerSpec struct {
 	StopGracePeriod *time.Duration `json:",omitzero"`
 	// Healthcheck says how the engine finds out whether the container works. A
 	// task counts as running only when it is healthy, and is replaced when it is
-	// not. Nil: the image decides. Needs API 1.27.
+	// not. Nil: the image decides. Needs API 1.25.
 	Healthcheck *Healthcheck `json:",omitzero"`
 	// Hosts are more lines for /etc/hosts, as hosts(5) has them: the address
-	// first, then its names, separated by spaces. Needs API 1.27.
+	// first, then its names, separated by spaces. Needs API 1.25.
 	Hosts []string `json:",omitzero"`
 	// DNSConfig is how the container resolves names that are not the swarm's.
 	// Nil: the node decides. Needs API 1.25.
 	DNSConfig *DNSConfig `json:",omitzero"`
 	// Secrets are secrets seen as files inside of the container. No two may have
-	// the same target. Needs API 1.27.
+	// the same target. Needs API 1.25.
 	Secrets []SecretReference `json:",omitzero"`
 	// Configs are configs seen as files inside of the container. No two may have
 	// the same target. Needs API 1.30.
@@ -101,9 +101,9 @@ type ContainerSpec struct {
 // Privileges are a container's security settings.
 type Privileges struct {
 	// CredentialSpec names the credentials of a managed service account, on
-	// Windows. Needs API 1.30.
+	// Windows. Needs API 1.29.
 	CredentialSpec *CredentialSpec `json:",omitzero"`
-	// SELinuxContext are the SELinux labels of the container. Needs API 1.30.
+	// SELinuxContext are the SELinux labels of the container. Needs API 1.29.
 	SELinuxContext *SELinuxContext `json:",omitzero"`
 	// Seccomp says which system calls are allowed. Nil means the node's default
 	// profile. Needs API 1.44.
@@ -255,7 +255,7 @@ type BindOptions struct {
 	// Propagation says whether mounts made below on one side appear on the
 	// other. Empty means [PropagationRPrivate].
 	Propagation Propagation `json:",omitzero"`
-	// NonRecursive leaves out what is mounted below the source. Needs API 1.40.
+	// NonRecursive leaves out what is mounted below the source. Needs API 1.41.
 	NonRecursive bool `json:",omitzero"`
 	// CreateMountpoint would make the source if it does not exist. Engines drop
 	// it from services. Needs API 1.42.

@@ -180,7 +180,8 @@ type VersionError struct {
 	// "ServiceSpec.TaskTemplate.ContainerSpec.OomScoreAdj".
 	Field string
 	// Needs is the API version that has it, "1.46". It is empty for a field that
-	// this version of the library does not know.
+	// this version of the library does not know, and for one that engines drop at
+	// every version.
 	Needs string
 	// Have is the API version of the request.
 	Have string
@@ -189,7 +190,7 @@ type VersionError struct {
 // Error names field and versions.
 func (e *VersionError) Error() string {
 	if e.Needs == "" {
-		return fmt.Sprintf("%s is newer than API %s, which would drop it", e.Field, e.Have)
+		return fmt.Sprintf("API %[2]s would drop %[1]s", e.Field, e.Have)
 	}
 	return fmt.Sprintf("%s needs API %s, there is %s", e.Field, e.Needs, e.Have)
 }

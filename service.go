@@ -274,7 +274,7 @@ type PortConfig struct {
 	PublishedPort uint32 `json:",omitzero"`
 	// PublishMode says on which nodes the port is open. Empty means
 	// [PublishIngress], and engines take an unknown one for [PublishIngress]
-	// without saying so. Documented from API 1.34 on.
+	// without saying so. Needs API 1.25.
 	PublishMode PublishMode `json:",omitzero"`
 }
 

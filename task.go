@@ -442,7 +442,7 @@ type AttachedNetworkSpec struct {
 	// Internal says that the network does not lead out of the swarm.
 	Internal bool `json:",omitzero"`
 	// Attachable says that containers that are not the swarm's may use the
-	// network. Needs API 1.27.
+	// network. Needs API 1.25.
 	Attachable bool `json:",omitzero"`
 	// Ingress says that the network carries the ports published with
 	// [PublishIngress]. Needs API 1.29.

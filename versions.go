@@ -1,38 +1,731 @@
 package swarm
 
 import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
 	"github.com/swarm-go/swarm/internal/wire"
 )
 
 // since is one row of the table of what each API version added.
 type since struct {
-	// what is a JSON path below its root type ("ServiceSpec.TaskTemplate.Runtime",
-	// "[]" for the elements of a list), a value of such a path ("….Type=cluster"),
-	// an endpoint ("GET /tasks/{id}/logs"), a query parameter of one ("GET /services ?status")
-	// or a filter of one ("GET /services filter:mode").
+	// what is one of
+	//
+	//	Type.Member             a field, by the Go type it is in and its JSON name
+	//	Type.Member=value       a value of that field older or newer than the field
+	//	GET /path               an endpoint
+	//	GET /path ?name         a query parameter of it
+	//	GET /path filter:name   a filter of it
 	what string
-	// version is the first API version that has it.
-	version version
-	// stripped: engines that know the field drop it from requests below version.
-	// Others keep it, but an engine whose newest API is below version does not
-	// know it at all.
-	stripped bool
+	// minor is N in 1.N, the first API version that has it.
+	minor int
+	// below is what happens to it in requests below that version.
+	below below
 }
+
+// below is what an engine that knows a field does with it in a request of an
+// API version below the field's. An engine whose own newest version is below
+// does not know the field and drops it, or answers 404 where it is an endpoint.
+type below byte
+
+const (
+	kept     below = iota // takes it all the same
+	stripped              // drops it and says nothing
+	harmless              // drops it, and nothing is lost with it: never refused here
+	lost                  // drops it and says nothing, at every version so far
+	until51               // takes it; engines from 1.52 on drop it and say nothing
+)
+
+// versionTable is everything this library can ask for. Each member of each type
+// has one row; types that are found in several places are here once. Where
+// engines and the published documents disagree, engines are right.
+var versionTable = []since{
+	// Services.
+	{"GET /services", 24, kept},
+	{"GET /services ?filters", 24, kept},
+	{"GET /services ?status", 41, harmless}, // the tasks are counted where the answer has no ServiceStatus
+	{"GET /services filter:id", 24, kept},
+	{"GET /services filter:label", 24, kept},
+	{"GET /services filter:mode", 28, kept},
+	{"GET /services filter:name", 24, kept},
+	{"GET /services filter:runtime", 31, kept},
+	{"GET /services/{id}", 24, kept},
+	{"GET /services/{id} ?insertDefaults", 29, kept},
+	{"GET /services/{id}/logs", 29, kept}, // from 1.25 on for engines in experimental mode
+	{"GET /services/{id}/logs ?details", 29, kept},
+	{"GET /services/{id}/logs ?follow", 29, kept},
+	{"GET /services/{id}/logs ?since", 29, kept},
+	{"GET /services/{id}/logs ?stderr", 29, kept},
+	{"GET /services/{id}/logs ?stdout", 29, kept},
+	{"GET /services/{id}/logs ?tail", 29, kept},
+	{"GET /services/{id}/logs ?timestamps", 29, kept},
+	{"POST /services/create", 24, kept},
+	{"POST /services/{id}/update", 24, kept},
+	{"POST /services/{id}/update ?registryAuthFrom", 25, kept},
+	{"POST /services/{id}/update ?rollback", 28, kept},
+	{"POST /services/{id}/update ?version", 24, kept},
+	{"DELETE /services/{id}", 24, kept},
+
+	// Tasks.
+	{"GET /tasks", 24, kept},
+	{"GET /tasks ?filters", 24, kept},
+	{"GET /tasks filter:_up-to-date", 29, kept},
+	{"GET /tasks filter:desired-state", 24, kept},
+	{"GET /tasks filter:id", 24, kept},
+	{"GET /tasks filter:label", 24, kept},
+	{"GET /tasks filter:name", 24, kept},
+	{"GET /tasks filter:node", 24, kept},
+	{"GET /tasks filter:runtime", 31, kept},
+	{"GET /tasks filter:service", 24, kept},
+	{"GET /tasks/{id}", 24, kept},
+	{"GET /tasks/{id}/logs", 29, kept},
+	{"GET /tasks/{id}/logs ?details", 29, kept},
+	{"GET /tasks/{id}/logs ?follow", 29, kept},
+	{"GET /tasks/{id}/logs ?since", 29, kept},
+	{"GET /tasks/{id}/logs ?stderr", 29, kept},
+	{"GET /tasks/{id}/logs ?stdout", 29, kept},
+	{"GET /tasks/{id}/logs ?tail", 29, kept},
+	{"GET /tasks/{id}/logs ?timestamps", 29, kept},
+
+	// Configs.
+	{"GET /configs", 30, kept},
+	{"GET /configs ?filters", 30, kept},
+	{"GET /configs filter:id", 30, kept},
+	{"GET /configs filter:label", 30, kept},
+	{"GET /configs filter:name", 30, kept},
+	{"GET /configs/{id}", 30, kept},
+	{"POST /configs/create", 30, kept},
+	{"POST /configs/{id}/update", 30, kept},
+	{"POST /configs/{id}/update ?version", 30, kept},
+	{"DELETE /configs/{id}", 30, kept},
+
+	// Secrets.
+	{"GET /secrets", 25, kept},
+	{"GET /secrets ?filters", 25, kept},
+	{"GET /secrets filter:id", 29, kept},
+	{"GET /secrets filter:label", 29, kept},
+	{"GET /secrets filter:name", 29, kept},
+	{"GET /secrets filter:names", 25, kept},
+	{"GET /secrets/{id}", 25, kept},
+	{"POST /secrets/create", 25, kept},
+	{"POST /secrets/{id}/update", 25, kept},
+	{"POST /secrets/{id}/update ?version", 25, kept},
+	{"DELETE /secrets/{id}", 25, kept},
+
+	// Nodes.
+	{"GET /nodes", 24, kept},
+	{"GET /nodes ?filters", 24, kept},
+	{"GET /nodes filter:id", 24, kept},
+	{"GET /nodes filter:label", 24, kept},
+	{"GET /nodes filter:membership", 24, kept},
+	{"GET /nodes filter:name", 24, kept},
+	{"GET /nodes filter:node.label", 40, kept},
+	{"GET /nodes filter:role", 24, kept},
+	{"GET /nodes/{id}", 24, kept},
+	{"POST /nodes/{id}/update", 24, kept},
+	{"POST /nodes/{id}/update ?version", 24, kept},
+	{"DELETE /nodes/{id}", 24, kept},
+	{"DELETE /nodes/{id} ?force", 24, kept},
+
+	// The swarm.
+	{"GET /swarm", 24, kept},
+	{"POST /swarm/init", 24, kept},
+	{"POST /swarm/join", 24, kept},
+	{"POST /swarm/leave", 24, kept},
+	{"POST /swarm/leave ?force", 24, kept},
+	{"POST /swarm/update", 24, kept},
+	{"POST /swarm/update ?rotateManagerToken", 24, kept},
+	{"POST /swarm/update ?rotateManagerUnlockKey", 25, kept},
+	{"POST /swarm/update ?rotateWorkerToken", 24, kept},
+	{"POST /swarm/update ?version", 24, kept},
+	{"GET /swarm/unlockkey", 25, kept},
+	{"POST /swarm/unlock", 25, kept},
+
+	// Networks.
+	{"GET /networks", 24, kept},
+	{"GET /networks ?filters", 24, kept},
+	{"GET /networks filter:dangling", 40, kept},
+	{"GET /networks filter:driver", 24, kept},
+	{"GET /networks filter:id", 24, kept},
+	{"GET /networks filter:label", 24, kept},
+	{"GET /networks filter:name", 24, kept},
+	{"GET /networks filter:scope", 29, kept},
+	{"GET /networks filter:type", 24, kept},
+	{"GET /networks/{id}", 24, kept},
+	{"GET /networks/{id} ?scope", 31, kept},
+	{"GET /networks/{id} ?verbose", 28, kept},
+	{"POST /networks/create", 24, kept},
+	{"DELETE /networks/{id}", 24, kept},
+	{"POST /networks/prune", 25, kept},
+	{"POST /networks/prune ?filters", 25, kept},
+	{"POST /networks/prune filter:label", 29, kept},
+	{"POST /networks/prune filter:until", 28, kept},
+
+	// Volumes.
+	{"GET /volumes", 24, kept},
+	{"GET /volumes ?filters", 24, kept},
+	{"GET /volumes filter:dangling", 24, kept},
+	{"GET /volumes filter:driver", 24, kept},
+	{"GET /volumes filter:label", 27, kept},
+	{"GET /volumes filter:name", 24, kept},
+	{"GET /volumes/{name}", 24, kept},
+	{"POST /volumes/create", 24, kept},
+	{"PUT /volumes/{name}", 42, kept},
+	{"PUT /volumes/{name} ?version", 42, kept},
+	{"DELETE /volumes/{name}", 24, kept},
+	{"DELETE /volumes/{name} ?force", 25, kept},
+	{"POST /volumes/prune", 25, kept},
+	{"POST /volumes/prune ?filters", 25, kept},
+	{"POST /volumes/prune filter:all", 42, kept},
+	{"POST /volumes/prune filter:label", 29, kept},
+
+	// Events.
+	{"GET /events", 24, kept},
+	{"GET /events ?filters", 24, kept},
+	{"GET /events ?since", 24, kept},
+	{"GET /events ?until", 24, kept},
+	{"GET /events filter:config", 33, kept},
+	{"GET /events filter:container", 24, kept},
+	{"GET /events filter:daemon", 24, kept},
+	{"GET /events filter:event", 24, kept},
+	{"GET /events filter:image", 24, kept},
+	{"GET /events filter:label", 24, kept},
+	{"GET /events filter:network", 24, kept},
+	{"GET /events filter:node", 33, kept},
+	{"GET /events filter:plugin", 27, kept},
+	{"GET /events filter:scope", 30, kept},
+	{"GET /events filter:secret", 33, kept},
+	{"GET /events filter:service", 33, kept},
+	{"GET /events filter:type", 24, kept},
+	{"GET /events filter:volume", 24, kept},
+
+	// The engine.
+	{"GET /_ping", 24, kept},
+	{"HEAD /_ping", 40, harmless}, // GET is asked where HEAD fails
+	{"GET /version", 24, kept},
+	{"GET /info", 24, kept},
+	{"GET /system/df", 25, kept},
+	{"GET /system/df ?type", 42, kept},
+	{"POST /auth", 24, kept},
+	{"GET /distribution/{name}/json", 30, kept},
+
+	{"Service.ID", 24, kept},
+	{"Service.Version", 24, kept},
+	{"Service.CreatedAt", 24, kept},
+	{"Service.UpdatedAt", 24, kept},
+	{"Service.Spec", 24, kept},
+	{"Service.PreviousSpec", 25, kept},
+	{"Service.Endpoint", 24, kept},
+	{"Service.UpdateStatus", 24, kept},
+	{"Service.ServiceStatus", 41, kept},
+	{"Service.JobStatus", 41, kept},
+
+	{"Version.Index", 24, kept},
+
+	{"ServiceSpec.Name", 24, kept},
+	{"ServiceSpec.Labels", 24, kept},
+	{"ServiceSpec.TaskTemplate", 24, kept},
+	{"ServiceSpec.Mode", 24, kept},
+	{"ServiceSpec.UpdateConfig", 24, kept},
+	{"ServiceSpec.RollbackConfig", 28, kept},
+	{"ServiceSpec.Networks", 24, until51},
+	{"ServiceSpec.EndpointSpec", 24, kept},
+
+	{"ServiceMode.Replicated", 24, kept},
+	{"ServiceMode.Global", 24, kept},
+	{"ServiceMode.ReplicatedJob", 41, stripped},
+	{"ServiceMode.GlobalJob", 41, stripped},
+	{"ReplicatedService.Replicas", 24, kept},
+	{"ReplicatedJobMode.MaxConcurrent", 41, stripped},
+	{"ReplicatedJobMode.TotalCompletions", 41, stripped},
+
+	{"UpdateConfig.Parallelism", 24, kept},
+	{"UpdateConfig.Delay", 24, kept},
+	{"UpdateConfig.FailureAction", 24, kept},
+	{"UpdateConfig.FailureAction=rollback", 28, kept},
+	{"UpdateConfig.Monitor", 25, kept},
+	{"UpdateConfig.MaxFailureRatio", 25, kept},
+	{"UpdateConfig.Order", 29, kept},
+	{"UpdateConfig.Order=stop-first", 24, kept}, // what engines without orders do
+
+	{"EndpointSpec.Mode", 24, kept},
+	{"EndpointSpec.Ports", 24, kept},
+	{"PortConfig.Name", 24, kept},
+	{"PortConfig.Protocol", 24, kept},
+	{"PortConfig.Protocol=sctp", 37, kept},
+	{"PortConfig.TargetPort", 24, kept},
+	{"PortConfig.PublishedPort", 24, kept},
+	{"PortConfig.PublishMode", 25, kept},         // documented since 1.34
+	{"PortConfig.PublishMode=ingress", 24, kept}, // what engines without modes do
+
+	{"Endpoint.Spec", 24, kept},
+	{"Endpoint.Ports", 24, kept},
+	{"Endpoint.VirtualIPs", 24, kept},
+	{"EndpointVirtualIP.NetworkID", 24, kept},
+	{"EndpointVirtualIP.Addr", 24, kept},
+
+	{"UpdateStatus.State", 24, kept},
+	{"UpdateStatus.State=rollback_started", 28, kept},
+	{"UpdateStatus.State=rollback_paused", 28, kept},
+	{"UpdateStatus.State=rollback_completed", 28, kept},
+	{"UpdateStatus.StartedAt", 24, kept},
+	{"UpdateStatus.CompletedAt", 24, kept},
+	{"UpdateStatus.Message", 24, kept},
+	{"ServiceStatus.RunningTasks", 41, kept},
+	{"ServiceStatus.DesiredTasks", 41, kept},
+	{"ServiceStatus.CompletedTasks", 41, kept},
+	{"JobStatus.JobIteration", 41, kept},
+	{"JobStatus.LastExecution", 41, kept},
+
+	{"TaskSpec.ContainerSpec", 24, kept},
+	{"TaskSpec.PluginSpec", 31, kept},
+	{"TaskSpec.NetworkAttachmentSpec", 38, kept},
+	{"TaskSpec.Resources", 24, kept},
+	{"TaskSpec.RestartPolicy", 24, kept},
+	{"TaskSpec.Placement", 24, kept},
+	{"TaskSpec.Networks", 25, kept},
+	{"TaskSpec.LogDriver", 24, kept},
+	{"TaskSpec.ForceUpdate", 25, kept},
+	{"TaskSpec.Runtime", 30, kept},
+	{"TaskSpec.Runtime=container", 24, kept}, // the only one there was
+	{"TaskSpec.Runtime=plugin", 31, kept},
+
+	{"PluginSpec.name", 31, kept},
+	{"PluginSpec.remote", 31, kept},
+	{"PluginSpec.privileges", 31, kept},
+	{"PluginSpec.disabled", 31, kept},
+	{"PluginSpec.env", 31, kept},
+	{"PluginPrivilege.name", 31, kept},
+	{"PluginPrivilege.description", 31, kept},
+	{"PluginPrivilege.value", 31, kept},
+	{"NetworkAttachmentSpec.ContainerID", 38, kept},
+
+	{"ResourceRequirements.Limits", 24, kept},
+	{"ResourceRequirements.Reservations", 24, kept},
+	{"ResourceRequirements.SwapBytes", 52, stripped},
+	{"ResourceRequirements.MemorySwappiness", 52, stripped},
+	{"Limits.NanoCPUs", 24, kept},
+	{"Limits.MemoryBytes", 24, kept},
+	{"Limits.Pids", 41, stripped},
+	{"Reservations.NanoCPUs", 24, kept},
+	{"Reservations.MemoryBytes", 24, kept},
+	{"Reservations.GenericResources", 32, kept},
+	{"GenericResource.NamedResourceSpec", 32, kept},
+	{"GenericResource.DiscreteResourceSpec", 32, kept},
+	{"NamedGenericResource.Kind", 32, kept},
+	{"NamedGenericResource.Value", 32, kept},
+	{"DiscreteGenericResource.Kind", 32, kept},
+	{"DiscreteGenericResource.Value", 32, kept},
+
+	{"RestartPolicy.Condition", 24, kept},
+	{"RestartPolicy.Delay", 24, kept},
+	{"RestartPolicy.MaxAttempts", 24, kept},
+	{"RestartPolicy.Window", 24, kept},
+
+	{"Placement.Constraints", 24, kept},
+	{"Placement.Preferences", 28, kept},
+	{"Placement.MaxReplicas", 40, stripped},
+	{"Placement.Platforms", 30, kept},
+	{"PlacementPreference.Spread", 28, kept},
+	{"SpreadPreference.SpreadDescriptor", 28, kept},
+	{"Platform.Architecture", 30, kept},
+	{"Platform.OS", 30, kept},
+
+	{"NetworkAttachmentConfig.Target", 24, kept},
+	{"NetworkAttachmentConfig.Aliases", 24, kept},
+	{"NetworkAttachmentConfig.DriverOpts", 39, kept},
+
+	{"Driver.Name", 24, kept},
+	{"Driver.Options", 24, kept},
+
+	{"ContainerSpec.Image", 24, kept},
+	{"ContainerSpec.Labels", 24, kept},
+	{"ContainerSpec.Command", 24, kept},
+	{"ContainerSpec.Args", 24, kept},
+	{"ContainerSpec.Hostname", 25, kept}, // documented since 1.27
+	{"ContainerSpec.Env", 24, kept},
+	{"ContainerSpec.Dir", 24, kept},
+	{"ContainerSpec.User", 24, kept},
+	{"ContainerSpec.Groups", 25, kept},     // documented since 1.27
+	{"ContainerSpec.Privileges", 29, kept}, // documented since 1.30
+	{"ContainerSpec.Init", 38, kept},
+	{"ContainerSpec.StopSignal", 28, kept},
+	{"ContainerSpec.TTY", 25, kept},
+	{"ContainerSpec.OpenStdin", 27, kept},
+	{"ContainerSpec.ReadOnly", 28, kept}, // documented since 1.27
+	{"ContainerSpec.Mounts", 24, kept},
+	{"ContainerSpec.StopGracePeriod", 24, kept},
+	{"ContainerSpec.Healthcheck", 25, kept}, // documented since 1.27
+	{"ContainerSpec.Hosts", 25, kept},       // documented since 1.27
+	{"ContainerSpec.DNSConfig", 25, kept},
+	{"ContainerSpec.Secrets", 25, kept}, // documented since 1.27
+	{"ContainerSpec.Configs", 30, kept},
+	{"ContainerSpec.Isolation", 35, kept},
+	{"ContainerSpec.Isolation=default", 24, kept}, // the only one there was
+	{"ContainerSpec.Sysctls", 40, stripped},
+	{"ContainerSpec.CapabilityAdd", 41, stripped},
+	{"ContainerSpec.CapabilityDrop", 41, stripped},
+	{"ContainerSpec.Ulimits", 41, stripped},
+	{"ContainerSpec.OomScoreAdj", 46, stripped},
+
+	{"Privileges.CredentialSpec", 29, kept},
+	{"Privileges.SELinuxContext", 29, kept},
+	{"Privileges.Seccomp", 44, stripped},
+	{"Privileges.AppArmor", 44, stripped},
+	{"Privileges.NoNewPrivileges", 44, stripped},
+	{"CredentialSpec.Config", 40, stripped},
+	{"CredentialSpec.File", 29, kept},
+	{"CredentialSpec.Registry", 29, kept},
+	{"SELinuxContext.Disable", 29, kept},
+	{"SELinuxContext.User", 29, kept},
+	{"SELinuxContext.Role", 29, kept},
+	{"SELinuxContext.Type", 29, kept},
+	{"SELinuxContext.Level", 29, kept},
+	{"SeccompOpts.Mode", 44, stripped},
+	{"SeccompOpts.Profile", 44, stripped},
+	{"AppArmorOpts.Mode", 44, stripped},
+
+	{"Mount.Type", 24, kept},
+	{"Mount.Type=tmpfs", 25, kept},
+	{"Mount.Type=npipe", 32, kept},
+	{"Mount.Type=cluster", 42, kept},
+	{"Mount.Type=image", 48, kept},
+	{"Mount.Source", 24, kept},
+	{"Mount.Target", 24, kept},
+	{"Mount.ReadOnly", 24, kept},
+	{"Mount.Consistency", 29, lost},
+	{"Mount.BindOptions", 24, kept},
+	{"Mount.VolumeOptions", 24, kept},
+	{"Mount.ImageOptions", 48, lost},
+	{"Mount.TmpfsOptions", 25, kept},
+	{"Mount.ClusterOptions", 42, harmless}, // has no fields so far
+	{"BindOptions.Propagation", 24, kept},
+	{"BindOptions.NonRecursive", 41, kept}, // 1.40 has it for containers
+	{"BindOptions.CreateMountpoint", 42, lost},
+	{"BindOptions.ReadOnlyNonRecursive", 44, lost},
+	{"BindOptions.ReadOnlyForceRecursive", 44, lost},
+	{"VolumeOptions.NoCopy", 24, kept},
+	{"VolumeOptions.Labels", 24, kept},
+	{"VolumeOptions.Subpath", 45, kept},
+	{"VolumeOptions.DriverConfig", 24, kept},
+	{"ImageOptions.Subpath", 48, lost},
+	{"TmpfsOptions.SizeBytes", 25, kept},
+	{"TmpfsOptions.Mode", 25, kept},
+	{"TmpfsOptions.Options", 46, stripped},
+
+	{"Healthcheck.Test", 25, kept},
+	{"Healthcheck.Interval", 25, kept},
+	{"Healthcheck.Timeout", 25, kept},
+	{"Healthcheck.StartPeriod", 29, kept},
+	{"Healthcheck.StartInterval", 44, stripped},
+	{"Healthcheck.Retries", 25, kept},
+
+	{"DNSConfig.Nameservers", 25, kept},
+	{"DNSConfig.Search", 25, kept},
+	{"DNSConfig.Options", 25, kept},
+
+	{"SecretReference.File", 25, kept},
+	{"SecretReference.SecretID", 25, kept},
+	{"SecretReference.SecretName", 25, kept},
+	{"ConfigReference.File", 30, kept},
+	{"ConfigReference.Runtime", 40, stripped},
+	{"ConfigReference.ConfigID", 30, kept},
+	{"ConfigReference.ConfigName", 30, kept},
+	{"FileTarget.Name", 25, kept},
+	{"FileTarget.UID", 25, kept},
+	{"FileTarget.GID", 25, kept},
+	{"FileTarget.Mode", 25, kept},
+
+	{"Ulimit.Name", 41, stripped},
+	{"Ulimit.Hard", 41, stripped},
+	{"Ulimit.Soft", 41, stripped},
+
+	{"Task.ID", 24, kept},
+	{"Task.Version", 24, kept},
+	{"Task.CreatedAt", 24, kept},
+	{"Task.UpdatedAt", 24, kept},
+	{"Task.Name", 25, kept},
+	{"Task.Labels", 25, kept},
+	{"Task.Spec", 24, kept},
+	{"Task.ServiceID", 24, kept},
+	{"Task.Slot", 24, kept},
+	{"Task.NodeID", 24, kept},
+	{"Task.Status", 24, kept},
+	{"Task.DesiredState", 24, kept},
+	{"Task.DesiredState=remove", 37, kept},
+	{"Task.DesiredState=orphaned", 37, kept},
+	{"Task.NetworksAttachments", 24, kept},
+	{"Task.GenericResources", 32, kept},
+	{"Task.JobIteration", 41, kept},
+	{"Task.Volumes", 42, kept},
+
+	{"TaskStatus.Timestamp", 24, kept},
+	{"TaskStatus.State", 24, kept},
+	{"TaskStatus.State=remove", 37, kept},
+	{"TaskStatus.State=orphaned", 37, kept},
+	{"TaskStatus.Message", 24, kept},
+	{"TaskStatus.Err", 24, kept},
+	{"TaskStatus.ContainerStatus", 24, kept},
+	{"TaskStatus.PortStatus", 25, kept}, // documented since 1.44
+	{"ContainerStatus.ContainerID", 24, kept},
+	{"ContainerStatus.PID", 24, kept},
+	{"ContainerStatus.ExitCode", 24, kept},
+	{"PortStatus.Ports", 25, kept},
+
+	{"NetworkAttachment.Network", 24, kept},
+	{"NetworkAttachment.Addresses", 24, kept},
+	{"AttachedNetwork.ID", 24, kept},
+	{"AttachedNetwork.Version", 24, kept},
+	{"AttachedNetwork.CreatedAt", 24, kept},
+	{"AttachedNetwork.UpdatedAt", 24, kept},
+	{"AttachedNetwork.Spec", 24, kept},
+	{"AttachedNetwork.DriverState", 24, kept},
+	{"AttachedNetwork.IPAMOptions", 24, kept},
+	{"AttachedNetworkSpec.Name", 24, kept},
+	{"AttachedNetworkSpec.Labels", 24, kept},
+	{"AttachedNetworkSpec.DriverConfiguration", 24, kept},
+	{"AttachedNetworkSpec.IPv6Enabled", 24, kept},
+	{"AttachedNetworkSpec.Internal", 24, kept},
+	{"AttachedNetworkSpec.Attachable", 25, kept}, // documented since 1.27
+	{"AttachedNetworkSpec.Ingress", 29, kept},
+	{"AttachedNetworkSpec.IPAMOptions", 24, kept},
+	{"AttachedNetworkSpec.ConfigFrom", 30, kept},
+	{"AttachedNetworkSpec.Scope", 30, kept},
+	{"NetworkConfigSource.Network", 30, kept},
+	{"AttachedNetworkIPAM.Driver", 24, kept},
+	{"AttachedNetworkIPAM.Configs", 24, kept},
+	{"AttachedNetworkSubnet.Subnet", 24, kept},
+	{"AttachedNetworkSubnet.Range", 24, kept},
+	{"AttachedNetworkSubnet.Gateway", 24, kept},
+
+	{"VolumeAttachment.ID", 42, kept},
+	{"VolumeAttachment.Source", 42, kept},
+	{"VolumeAttachment.Target", 42, kept},
+}
+
+// versioned are the types whose fields are in the table, with all that they hold.
+var versioned = []reflect.Type{
+	reflect.TypeFor[Service](),
+	reflect.TypeFor[Task](),
+}
+
+func (s since) version() version { return version{1, s.minor} }
+
+// refuse is the error for something of a row that a request of the version have
+// cannot ask for.
+func (s since) refuse(what string, have version) *VersionError {
+	switch {
+	case s.below == lost, s.below == until51 && version{1, 51}.less(have):
+		return &VersionError{Field: what, Have: have.String()}
+	case s.below != harmless && have.less(s.version()):
+		return &VersionError{Field: what, Needs: s.version().String(), Have: have.String()}
+	}
+	return nil
+}
+
+// tableRows are the rows by what they are about.
+var tableRows = sync.OnceValue(func() map[string]since {
+	rows := make(map[string]since, len(versionTable))
+	for _, row := range versionTable {
+		rows[row.what] = row
+	}
+	return rows
+})
 
 // checkCall refuses a call whose endpoint, query parameters or filters are newer
 // than the API version of the request.
 func checkCall(call *call, have version) error {
+	endpoint := call.method + " " + call.to.template
+	rows := tableRows()
+	if e := rows[endpoint].refuse(endpoint, have); e != nil {
+		return e
+	}
+	for _, name := range slices.Sorted(maps.Keys(call.query)) {
+		if e := rows[endpoint+" ?"+name].refuse(name+" parameter of "+endpoint, have); e != nil {
+			return e
+		}
+	}
+	for _, name := range filterNames(call) {
+		if e := rows[endpoint+" filter:"+name].refuse(name+" filter of "+endpoint, have); e != nil {
+			return e
+		}
+	}
 	return nil
+}
+
+// filterNames are the filters of a call. What is no filter at all the engine
+// will say.
+func filterNames(call *call) []string {
+	filters, err := wire.Parse([]byte(call.query.Get("filters")))
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(filters.Members))
+	for _, m := range filters.Members {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// shape is what the table says about the JSON of a struct type, by member.
+type shape map[string]*member
+
+// member is a member of a struct type.
+type member struct {
+	since
+	values   map[string]since // by literal; these replace the row of the member
+	of       shape            // of its value, or of its value's elements
+	optional bool             // its zero is not the same as its absence
+}
+
+// shapes are the shapes of all versioned types by their names.
+var shapes = sync.OnceValue(func() map[string]shape {
+	all := map[string]shape{}
+	for _, t := range versioned {
+		addShape(all, t)
+	}
+	for _, row := range versionTable {
+		field, value, found := strings.Cut(row.what, "=")
+		typeName, name, _ := strings.Cut(field, ".")
+		if m := all[typeName][name]; m != nil && found {
+			m.values[`"`+value+`"`] = row
+		}
+	}
+	return all
+})
+
+// addShape returns the shape of a type, or of what a list or pointer leads to.
+// It is nil for everything that is not a struct with fields.
+func addShape(all map[string]shape, t reflect.Type) shape {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[Service]().PkgPath() {
+		return nil
+	}
+	if s, ok := all[t.Name()]; ok {
+		return s
+	}
+	s := shape{}
+	all[t.Name()] = s
+	for _, field := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		if name == "" {
+			name = field.Name
+		}
+		s[name] = &member{
+			since:    tableRows()[t.Name()+"."+name],
+			values:   map[string]since{},
+			of:       addShape(all, field.Type),
+			optional: field.Type.Kind() == reflect.Pointer,
+		}
+	}
+	return s
 }
 
 // checkFields refuses a value of the type root that holds a field newer than the
-// API version of the request: engines would drop it silently.
+// API version of the request: engines would drop it silently. It names the first
+// one. What no type has it leaves alone, see unknownFields.
 func checkFields(root string, value wire.Node, have version) error {
+	if e := shapes()[root].check(value, have); e != nil {
+		e.Field = root + e.Field
+		return e
+	}
 	return nil
 }
 
-// unknownFields lists the members of a value that the type root does not know,
-// as full paths.
-func unknownFields(root string, value wire.Node) []string {
+// check returns the error for the first field that is too new, its path without
+// that of the value.
+func (s shape) check(value wire.Node, have version) *VersionError {
+	if s == nil {
+		return nil
+	}
+	for i, item := range value.Items {
+		if e := s.check(item, have); e != nil {
+			e.Field = fmt.Sprintf("[%d]%s", i, e.Field)
+			return e
+		}
+	}
+	for _, m := range value.Members {
+		known := s[m.Name]
+		if known == nil || !known.isSet(m.Value) {
+			continue
+		}
+		if e := known.check(m.Value, have); e != nil {
+			e.Field = "." + m.Name + e.Field
+			return e
+		}
+	}
 	return nil
+}
+
+func (m *member) check(value wire.Node, have version) *VersionError {
+	if row, ok := m.values[string(value.Literal)]; ok {
+		_, name, _ := strings.Cut(row.what, "=")
+		return row.refuse("="+name, have)
+	}
+	if e := m.refuse("", have); e != nil {
+		return e
+	}
+	return m.of.check(value, have)
+}
+
+// isSet reports whether a value says something that its absence does not.
+func (m *member) isSet(value wire.Node) bool {
+	switch {
+	case value.IsNull():
+		return false
+	case value.Kind == wire.Array:
+		return len(value.Items) > 0
+	case value.Kind == wire.Object:
+		return len(value.Members) > 0 || m.of != nil
+	case m.optional:
+		return true
+	}
+	switch string(value.Literal) {
+	case `""`, "0", "false":
+		return false
+	}
+	return true
+}
+
+// unknownFields returns the paths of the members that the type root does not
+// have, in their order: fields of engines newer than this library.
+func unknownFields(root string, value wire.Node) []string {
+	paths := shapes()[root].unknown(value)
+	for i := range paths {
+		paths[i] = root + paths[i]
+	}
+	return paths
+}
+
+func (s shape) unknown(value wire.Node) []string {
+	if s == nil {
+		return nil
+	}
+	var paths []string
+	for i, item := range value.Items {
+		for _, path := range s.unknown(item) {
+			paths = append(paths, fmt.Sprintf("[%d]%s", i, path))
+		}
+	}
+	for _, m := range value.Members {
+		known := s[m.Name]
+		if known == nil {
+			paths = append(paths, "."+m.Name)
+			continue
+		}
+		for _, path := range known.of.unknown(m.Value) {
+			paths = append(paths, "."+m.Name+path)
+		}
+	}
+	return paths
 }
