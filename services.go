@@ -557,11 +557,11 @@ func encodeSpec(spec wire.Node, agreed negotiation) (version, []byte, error) {
 		}
 		use = agreed.engine
 	}
-	if err := checkFields("ServiceSpec", spec, use); err != nil {
-		return use, nil, err
-	}
 	if use.less(version{1, 25}) {
 		spec = networksForAPI124(spec)
+	}
+	if err := checkFields("ServiceSpec", spec, use); err != nil {
+		return use, nil, err
 	}
 	return use, spec.Append(nil), nil
 }
