@@ -24,6 +24,7 @@ const setupTimeout = 10 * time.Minute
 var (
 	lab     *engines.Lab // nil with SWARM_TEST_HOST
 	running []*engines.Engine
+	scratch string // a folder for all tests, gone at the end
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +37,10 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	if scratch, err = os.MkdirTemp("", "swarm-integration-"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(scratch)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	if host := os.Getenv("SWARM_TEST_HOST"); host != "" {
@@ -88,6 +93,24 @@ func onEveryEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 	for _, e := range running {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
+			test(t, e)
+		})
+	}
+}
+
+// onEveryOwnEngine runs a test on further engines, which are not in a swarm yet
+// and which the test may break. There are none with SWARM_TEST_HOST.
+func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
+	t.Helper()
+	if lab == nil {
+		return
+	}
+	for _, version := range testEngines() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()))
+			require.NoError(t, err)
+			defer func() { assert.NoError(t, e.Kill(context.WithoutCancel(t.Context()))) }()
 			test(t, e)
 		})
 	}

@@ -143,7 +143,7 @@ run() { # VERSION NAME [flags]
       ip addr add 10.99.0.1/24 dev eth0
       ip link set eth0 up
     fi
-    mount --bind "$root" "$root" # runc needs / to be a mount point (pivot_root)
+    mount --bind "$root" "$root" # only a mount point can become the root
     mount -t proc proc "$root/proc"
     mount -t sysfs sys "$root/sys"
     mount --rbind /dev "$root/dev"
@@ -152,7 +152,13 @@ run() { # VERSION NAME [flags]
     mount -t tmpfs tmp "$root/etc/docker"
     mount --bind "$home/run" "$root/run"
     mount --bind "$home/data" "$root/var/lib/docker"
-    exec chroot "$root" /usr/bin/docker-init -- \
+    # Not chroot: what runc starts in a running container, a health check for
+    # instance, would find the files of this machine and not of the container.
+    mkdir -p "$root/old"
+    cd "$root"
+    pivot_root . old
+    /old/usr/sbin/chroot /old /bin/umount -l /
+    exec /usr/bin/docker-init -- \
       dockerd --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent="/$cgroup" "$@"' \
     sh "$root" "$home" "$name" "$(cgroup "$name")" "$@"
 }
