@@ -57,8 +57,9 @@ func homeDir() (string, error) {
 // The engine is found as the docker command finds it, except:
 //
 //	a host that is no host is an error             the command dials something: /var/run/docker.sock
-//	                                               without a scheme is TCP port 2375 of localhost to it;
-//	                                               relative sockets, users and queries in tcp:// too
+//	                                               without a scheme is TCP port 2375 of localhost to it,
+//	                                               a context without a host the default socket; relative
+//	                                               sockets, users, queries in tcp://, options as ssh hosts
 //	a damaged config.json is an error              the command warns, and goes to the default engine
 //	                                               instead of the context chosen
 //	a context whose key or certificate is missing  the command leaves the certificate out
@@ -74,6 +75,7 @@ func homeDir() (string, error) {
 //	                                               plain HTTP to https
 //	rootless and Desktop sockets are tried if      the command needs a context for them
 //	  /var/run/docker.sock is absent
+//	WithTLS with a socket is an error              the command leaves --tls options for sockets without effect
 //	DOCKER_API_VERSION is checked                  the command puts anything into the URL
 //
 // A file is read only if it decides something: with DOCKER_HOST a damaged
