@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,7 +51,8 @@ type sshDialer struct {
 	slots   chan struct{} // one for every handshake under way
 
 	mu      sync.Mutex
-	closing map[*sshConn]struct{} // closed connections whose process is still there
+	dials   map[context.Context]chan struct{} // under way; closed when one is over
+	closing map[*sshConn]struct{}             // closed connections whose process is still there
 }
 
 func newSSHDialer(e *endpoint, c *config) (*sshDialer, error) {
@@ -60,7 +63,7 @@ func newSSHDialer(e *endpoint, c *config) (*sshDialer, error) {
 	name := e.address[strings.LastIndex(e.address, "@")+1:]
 	return &sshDialer{
 		args: args, addr: nameAddr{"ssh", name}, timeout: c.dialTimeout,
-		slots: make(chan struct{}, sshHandshakes), closing: map[*sshConn]struct{}{},
+		slots: make(chan struct{}, sshHandshakes), dials: map[context.Context]chan struct{}{}, closing: map[*sshConn]struct{}{},
 	}, nil
 }
 
@@ -146,6 +149,10 @@ func (d *sshDialer) dial(ctx context.Context) (net.Conn, error) {
 // that the handshake is over, and ssh's failures thus come before a request is
 // sent and not after, when nobody would know what became of it.
 func (d *sshDialer) connect(ctx context.Context) (net.Conn, error) {
+	if err := d.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer d.leave(ctx)
 	conn, err := d.start()
 	if err != nil {
 		return nil, err
@@ -153,6 +160,7 @@ func (d *sshDialer) connect(ctx context.Context) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, conn.kill)
 	err = conn.ping()
 	if !stop() {
+		conn.kill() // the other one may not have begun
 		return nil, &sshError{exit: ctx.Err(), stderr: conn.stderr.String()}
 	}
 	if err != nil {
@@ -193,17 +201,49 @@ func (d *sshDialer) start() (*sshConn, error) {
 	return conn, nil
 }
 
-// waitClosing waits for the processes of closed connections.
-func (d *sshDialer) waitClosing() {
+func (d *sshDialer) enter(ctx context.Context) error {
 	d.mu.Lock()
-	var conns []*sshConn
-	for conn := range d.closing {
-		conns = append(conns, conn)
+	defer d.mu.Unlock()
+	err := ctx.Err()
+	if err == nil {
+		d.dials[ctx] = make(chan struct{})
 	}
-	d.mu.Unlock()
-	for _, conn := range conns {
+	return err
+}
+
+func (d *sshDialer) leave(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.dials[ctx])
+	delete(d.dials, ctx)
+}
+
+// waitClosing waits for the processes of closed connections and of dials that
+// were given up.
+func (d *sshDialer) waitClosing() {
+	for _, over := range d.givenUp() {
+		<-over
+	}
+	for _, conn := range d.closed() {
 		<-conn.ended
 	}
+}
+
+func (d *sshDialer) givenUp() (over []chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for ctx, dial := range d.dials {
+		if ctx.Err() != nil {
+			over = append(over, dial)
+		}
+	}
+	return over
+}
+
+func (d *sshDialer) closed() []*sshConn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.closing))
 }
 
 // sshConn is the connection that one ssh process carries.

@@ -216,6 +216,31 @@ func TestSSHThatDoesNotWantToEndIsKilled(t *testing.T) {
 	assert.ErrorContains(t, conn.exit, "killed")
 }
 
+// Some of the dials are not needed in the end: their requests are served by
+// connections that were made for others.
+func TestSSHProcessesOfDialsGivenUpEndWithTheOthers(t *testing.T) {
+	noLeaks(t)
+	tr, _ := openRelay(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Millisecond) }))
+	for range 10 {
+		hammer(t, tr, 12, 1)
+		tr.closeIdle()
+		assert.Empty(t, children(t))
+	}
+}
+
+// children are the processes that this one has started, on Linux.
+func children(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	require.NoError(t, err)
+	var all []byte
+	for _, file := range files {
+		pids, _ := os.ReadFile(file) // the thread may have ended
+		all = append(all, pids...)
+	}
+	return string(all)
+}
+
 func TestSSHFailuresSayWhy(t *testing.T) {
 	noLeaks(t)
 	for mode, want := range map[string]string{
