@@ -84,7 +84,7 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 	if opts == nil {
 		opts = &ServiceCreateOptions{}
 	}
-	tree, err := specTree(spec)
+	tree, err := toTree(spec)
 	if err != nil {
 		return nil, invalid(op, spec.Name, "%v", err)
 	}
@@ -97,7 +97,7 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 			if len(spec.Networks) > 0 && !agreed.use.less(version{1, 44}) {
 				return agreed.use, nil, errors.New("Networks of the service are ignored from API 1.44 on, use those of its TaskTemplate")
 			}
-			return encodeSpec(tree, agreed)
+			return encodeService(tree, agreed)
 		}}
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
@@ -407,7 +407,7 @@ func (s *ServiceClient) Update(ctx context.Context, service *Service, opts *Serv
 	if err := checkUpdatable(service); err != nil {
 		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: ErrInvalid}
 	}
-	current, changed, err := changedSpec(service)
+	current, changed, err := changedSpec(service.Raw, service.Spec)
 	if err != nil {
 		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: ErrInvalid}
 	}
@@ -436,7 +436,7 @@ func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceU
 		return nil, invalid(op, ref, "it has no previous spec")
 	}
 	// Engines check the posted spec although they do not use it.
-	current, _, err := changedSpec(service)
+	current, _, err := changedSpec(service.Raw, service.Spec)
 	if err != nil {
 		return nil, &Error{Op: op, Object: ref, Err: err, kind: ErrProtocol}
 	}
@@ -448,7 +448,7 @@ func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceU
 func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	call := &call{op: op, object: serviceLabel(service), method: http.MethodPost, to: to("/services/{id}/update", service.ID),
 		query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
-		encode: func(agreed negotiation) (version, []byte, error) { return encodeSpec(spec, agreed) }}
+		encode: func(agreed negotiation) (version, []byte, error) { return encodeService(spec, agreed) }}
 	if kind == RolloutRollback {
 		call.query.Set("rollback", "previous")
 	}
@@ -487,28 +487,6 @@ func checkUpdatable(s *Service) error {
 	return nil
 }
 
-// changedSpec returns the spec as the engine sent it and as it shall become.
-func changedSpec(service *Service) (current, changed wire.Node, err error) {
-	object, err := wire.Parse(service.Raw)
-	if err != nil {
-		return current, changed, fmt.Errorf("Raw: %w", err)
-	}
-	current, _ = object.Get("Spec")
-	read := ServiceSpec{}
-	if err := wire.Unmarshal(current.Append(nil), &read); err != nil {
-		return current, changed, fmt.Errorf("Raw: %w", err)
-	}
-	before, err := specTree(read)
-	if err != nil {
-		return current, changed, err
-	}
-	after, err := specTree(service.Spec)
-	if err != nil {
-		return current, changed, err
-	}
-	return current, wire.Patch(current, before, after), nil
-}
-
 // checkImmutable refuses what engines refuse too, or worse: without a mode they
 // would take a global service for one with a single replica.
 func checkImmutable(current, changed wire.Node) error {
@@ -538,32 +516,12 @@ func modeOf(spec wire.Node) string {
 	return "none"
 }
 
-func specTree(spec ServiceSpec) (wire.Node, error) {
-	encoded, err := wire.Marshal(spec)
-	if err != nil {
-		return wire.Node{}, err
-	}
-	return wire.Parse(encoded)
-}
-
-// encodeSpec makes the body for a spec, and chooses the version it is sent at:
-// fields that this library does not know are kept by the engine's own newest
-// version alone.
-func encodeSpec(spec wire.Node, agreed negotiation) (version, []byte, error) {
-	use := agreed.use
-	if unknown := unknownFields("ServiceSpec", spec); len(unknown) > 0 && use != agreed.engine {
-		if agreed.engine == (version{}) {
-			return use, nil, &VersionError{Field: unknown[0], Have: use.String()}
-		}
-		use = agreed.engine
-	}
-	if use.less(version{1, 25}) {
+// encodeService makes the body for the spec of a service.
+func encodeService(spec wire.Node, agreed negotiation) (version, []byte, error) {
+	if agreed.use.less(version{1, 25}) {
 		spec = networksForAPI124(spec)
 	}
-	if err := checkFields("ServiceSpec", spec, use); err != nil {
-		return use, nil, err
-	}
-	return use, spec.Append(nil), nil
+	return encoder("ServiceSpec", spec)(agreed)
 }
 
 // networksForAPI124 puts the networks of the tasks where API 1.24 looks for

@@ -576,13 +576,13 @@ func TestServiceLifeAtTheOldestAPIVersion(t *testing.T) {
 			ContainerSpec: swarm.ContainerSpec{Image: engines.Image1},
 			Networks:      []swarm.NetworkAttachmentConfig{{Target: network.ID}},
 		}}
-		id := create(t, client, spec)
-		runningTasks(t, client, id, 1)
+		id, newest := create(t, client, spec), newClient(t, e)
+		runningTasks(t, newest, id, 1) // asks for up-to-date tasks, which the oldest version cannot
 		tasks, err := client.Services.Tasks(t.Context(), id)
 		require.NoError(t, err)
 		require.NotEmpty(t, tasks[0].NetworksAttachments, "the task is not on the network")
 		update(t, client, id, func(s *swarm.ServiceSpec) { s.Mode = swarm.Replicated(2) })
-		assert.Len(t, runningTasks(t, client, id, 2), 2)
+		assert.Len(t, runningTasks(t, newest, id, 2), 2)
 		require.NoError(t, client.Services.Remove(t.Context(), id))
 
 		spec.TaskTemplate.ContainerSpec.TTY = true
