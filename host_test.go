@@ -381,7 +381,7 @@ func TestDamagedConfigIsAnErrorThatKeepsItsContent(t *testing.T) {
 		`["hunter2"]`:                          "of another type",
 		`{} hunter2`:                           "no valid JSON",
 		"hunter2":                              "no valid JSON at byte 1",
-		"\xef\xbb\xbf{}":                       "no valid JSON at byte 1",
+		"\xef\xbb\xbf{}":                       "no valid JSON at byte",
 		`{"x":"` + strings.Repeat("hunter2", 200_000): "larger than 1048576 bytes",
 	} {
 		s := around(t)
