@@ -37,8 +37,8 @@
 // name something else a moment later.
 //
 // An object that was read keeps the engine's JSON in its Raw field. Changing it
-// and writing it back with [ServiceClient.Update] applies the difference to that
-// JSON: fields that this library has never heard of stay as they were, an
+// and writing it back, with [ServiceClient.Update] or in one go with
+// [ServiceClient.Modify], applies the difference to that JSON: fields that this library has never heard of stay as they were, an
 // unchanged spec is not sent at all. This matters, because engines compare specs
 // deeply: a field lost on the way restarts every task.
 //

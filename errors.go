@@ -246,6 +246,9 @@ func protocolError(call *call, status int, cause error) *Error {
 // connectError turns what the transport said into an Error. sent is false if
 // nothing of the request can have reached the engine.
 func connectError(call *call, cause error, sent bool) *Error {
+	if isTLSError(cause) {
+		sent = false // also when the engine finds fault with our certificate only after the handshake
+	}
 	e := &Error{Op: call.op, Object: call.object, Method: call.method, Path: call.to.path, Err: cause, executed: sent}
 	switch {
 	case isContextError(cause):
@@ -297,7 +300,15 @@ func isTLSError(err error) bool {
 	)
 	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &certificate) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
-		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") ||
+		isCertificateAlert(err.Error())
+}
+
+// isCertificateAlert recognises what the engine says of our side of a handshake;
+// crypto/tls has no type for it.
+func isCertificateAlert(text string) bool {
+	_, alert, found := strings.Cut(text, "remote error: tls: ")
+	return found && (strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake") || strings.Contains(alert, "protocol version"))
 }
 
 // connectHint says what a user can do about a connection error.

@@ -38,7 +38,7 @@ func explain(err error) string {
 
 // Change one field of a service and leave everything else as it is, also what
 // this library does not know.
-func ExampleServiceClient_Update() {
+func ExampleServiceClient_Modify() {
 	if err := setImage(context.Background(), "web", "nginx:1.30"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -50,15 +50,9 @@ func setImage(ctx context.Context, name, image string) error {
 		return err
 	}
 	defer client.Close()
-	for {
-		service, err := client.Services.Inspect(ctx, name)
-		if err != nil {
-			return err
-		}
+	_, err = client.Services.Modify(ctx, name, func(service *swarm.Service) error {
 		service.Spec.TaskTemplate.ContainerSpec.Image = image
-		_, err = client.Services.Update(ctx, service, nil)
-		if !errors.Is(err, swarm.ErrVersionConflict) {
-			return err
-		}
-	}
+		return nil
+	}, nil)
+	return err
 }

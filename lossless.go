@@ -15,12 +15,12 @@ import (
 func changedSpec[S any](raw json.RawMessage, now S) (current, changed wire.Node, err error) {
 	object, err := wire.Parse(raw)
 	if err != nil {
-		return current, changed, fmt.Errorf("Raw: %w", err)
+		return current, changed, fmt.Errorf("its Raw: %w", err)
 	}
 	current, _ = object.Get("Spec")
 	var read S
 	if err := wire.Unmarshal(current.Append(nil), &read); err != nil {
-		return current, changed, fmt.Errorf("Raw: %w", err)
+		return current, changed, fmt.Errorf("its Raw: %w", err)
 	}
 	before, err := toTree(read)
 	if err != nil {

@@ -95,7 +95,7 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/services/create"), header: header,
 		encode: func(agreed negotiation) (version, []byte, error) {
 			if len(spec.Networks) > 0 && !agreed.use.less(version{1, 44}) {
-				return agreed.use, nil, errors.New("Networks of the service are ignored from API 1.44 on, use those of its TaskTemplate")
+				return agreed.use, nil, errors.New("the service's own Networks are ignored from API 1.44 on, use those of its TaskTemplate")
 			}
 			return encodeService(tree, agreed)
 		}}
@@ -378,7 +378,7 @@ func (o *ServiceUpdateOptions) apply(call *call) error {
 		return nil
 	}
 	if o.Auth != nil && o.AuthFromPreviousSpec {
-		return errors.New("Auth and AuthFromPreviousSpec exclude each other")
+		return errors.New("both Auth and AuthFromPreviousSpec are set")
 	}
 	if o.AuthFromPreviousSpec {
 		call.query.Set("registryAuthFrom", "previous-spec")
@@ -403,19 +403,28 @@ func (o *ServiceUpdateOptions) apply(call *call) error {
 //
 // Engine endpoint: POST /services/{id}/update
 func (s *ServiceClient) Update(ctx context.Context, service *Service, opts *ServiceUpdateOptions) (*ServiceChange, error) {
-	const op = "update service"
+	return s.update(ctx, "update service", service, opts, true)
+}
+
+func (s *ServiceClient) update(ctx context.Context, op string, service *Service, opts *ServiceUpdateOptions, rerunJob bool) (*ServiceChange, error) {
+	refuse := func(err, kind error) (*ServiceChange, error) {
+		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: kind}
+	}
 	if err := checkUpdatable(service); err != nil {
-		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: ErrInvalid}
+		return refuse(err, ErrInvalid)
 	}
 	current, changed, err := changedSpec(service.Raw, service.Spec)
 	if err != nil {
-		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: ErrInvalid}
+		return refuse(err, ErrInvalid)
 	}
 	if changed.Equal(current) {
 		return &ServiceChange{ID: service.ID, Rollout: rolloutOf(service, RolloutSettle)}, nil
 	}
 	if err := checkImmutable(current, changed); err != nil {
-		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: ErrImmutable}
+		return refuse(err, ErrImmutable)
+	}
+	if !rerunJob && service.JobStatus != nil {
+		return refuse(errors.New("it is a job, which every change runs again; RerunJob allows that"), ErrInvalid)
 	}
 	return s.post(ctx, op, service, changed, RolloutUpdate, opts)
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,21 +72,15 @@ func removeLater(t *testing.T, client *swarm.Client, id string) {
 	})
 }
 
-// update changes a service, again as long as the engine changes it meanwhile.
+// update changes a service.
 func update(t *testing.T, client *swarm.Client, ref string, edit func(*swarm.ServiceSpec)) *swarm.ServiceChange {
 	t.Helper()
-	for range 20 {
-		service, err := client.Services.Inspect(t.Context(), ref)
-		require.NoError(t, err)
+	change, err := client.Services.Modify(t.Context(), ref, func(service *swarm.Service) error {
 		edit(&service.Spec)
-		change, err := client.Services.Update(t.Context(), service, nil)
-		if !errors.Is(err, swarm.ErrVersionConflict) {
-			require.NoError(t, err)
-			return change
-		}
-	}
-	t.Fatal("version conflicts without end")
-	return nil
+		return nil
+	}, &swarm.ServiceModifyOptions{RerunJob: true})
+	require.NoError(t, err)
+	return change
 }
 
 // runningTasks waits until exactly n tasks run, all of the current spec, and
@@ -603,5 +598,48 @@ func TestEngineOutsideASwarmSaysSo(t *testing.T) {
 		assert.ErrorIs(t, err, swarm.ErrNoSwarm)
 		assert.NoError(t, client.System.Ping(t.Context()))
 		assert.ErrorContains(t, quickstart(t, io.Discard, "-host", e.Host), "docker swarm init")
+	})
+}
+
+func TestWritersWaitForEachOther(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		const writers = 20
+		client := newClient(t, e)
+		spec := testSpec(serviceName(t, ""))
+		spec.TaskTemplate.ContainerSpec.Env = []string{"KEPT=1"}
+		id := create(t, client, spec)
+		var group sync.WaitGroup
+		for i := range writers {
+			group.Go(func() {
+				update(t, client, spec.Name, func(s *swarm.ServiceSpec) {
+					if s.Labels == nil {
+						s.Labels = map[string]string{}
+					}
+					s.Labels[fmt.Sprintf("writer-%d", i)] = "was here"
+				})
+			})
+		}
+		group.Wait()
+		service, err := client.Services.Inspect(t.Context(), id)
+		require.NoError(t, err)
+		assert.Len(t, service.Spec.Labels, writers)
+		assert.Equal(t, spec.TaskTemplate.ContainerSpec.Env, service.Spec.TaskTemplate.ContainerSpec.Env)
+	})
+}
+
+func TestJobIsNotRunAgainByAccident(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := testSpec(serviceName(t, ""), "-exit", "0")
+		spec.Mode, spec.UpdateConfig = swarm.ReplicatedJob(1, 0), swarm.UpdateConfig{}
+		id := create(t, client, spec)
+		_, err := client.Services.Modify(t.Context(), id, func(s *swarm.Service) error {
+			s.Spec.Labels = map[string]string{"x": "y"}
+			return nil
+		}, nil)
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		change, err := client.Services.Modify(t.Context(), id, func(*swarm.Service) error { return nil }, nil)
+		require.NoError(t, err)
+		assert.False(t, change.Changed)
 	})
 }

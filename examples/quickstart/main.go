@@ -163,20 +163,12 @@ func (t *tour) live(ctx context.Context, next string) error {
 	return t.wait(ctx, 3)
 }
 
-// change reads the service, changes its spec and writes it back; again if the
-// service changed in between, which the engine does too while tasks start.
 func (t *tour) change(ctx context.Context, edit func(*swarm.ServiceSpec)) error {
-	for {
-		service, err := t.client.Services.Inspect(ctx, t.name)
-		if err != nil {
-			return err
-		}
+	_, err := t.client.Services.Modify(ctx, t.name, func(service *swarm.Service) error {
 		edit(&service.Spec)
-		_, err = t.client.Services.Update(ctx, service, nil)
-		if !errors.Is(err, swarm.ErrVersionConflict) {
-			return err
-		}
-	}
+		return nil
+	}, nil)
+	return err
 }
 
 // wait returns when as many tasks of the current spec run as there shall be, and

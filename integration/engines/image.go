@@ -17,9 +17,9 @@ import (
 // The test image, see integration/testimage. The three differ in what the
 // program says it is; each is an image of its own to the engine.
 const (
-	Image1 = "swarmtest-image:1"
-	Image2 = "swarmtest-image:2"
-	Image3 = "swarmtest-image:3"
+	Image1 = "swarmtest-image:1" // what tests deploy
+	Image2 = "swarmtest-image:2" // what they update to
+	Image3 = "swarmtest-image:3" // for a second update
 )
 
 const (

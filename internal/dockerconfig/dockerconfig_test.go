@@ -18,7 +18,7 @@ func write(t testing.TB, path, content string) {
 }
 
 func TestFolder(t *testing.T) {
-	home := func() (string, error) { return "/home/me", nil }
+	home := func() (string, error) { return "/users/me", nil }
 	none := func() (string, error) { return "", errors.New("no home") }
 	set := func(string) string { return "/etc/docker-cli" }
 	unset := func(string) string { return "" }
@@ -28,7 +28,7 @@ func TestFolder(t *testing.T) {
 	assert.Equal(t, "/etc/docker-cli", dir)
 	dir, err = Dir(unset, home)
 	require.NoError(t, err)
-	assert.Equal(t, filepath.Join("/home/me", ".docker"), dir)
+	assert.Equal(t, filepath.Join("/users/me", ".docker"), dir)
 	_, err = Dir(unset, none)
 	assert.ErrorContains(t, err, "no home")
 }
