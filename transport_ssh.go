@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,9 +35,11 @@ const (
 	// once it was asked to.
 	sshEndPatience  = 500 * time.Millisecond
 	sshTermPatience = 2 * time.Second
-	// sshExitPatience is how long an error waits for the process to say why it
-	// ended; also for others that hold its stderr, a multiplexer for instance.
-	sshExitPatience = 500 * time.Millisecond
+	// sshStderrPatience is for the last words of a process that has ended; others
+	// may hold its stderr open, a multiplexer for instance.
+	sshStderrPatience = 500 * time.Millisecond
+	// sshExitPatience is for the end of a process that has closed its output.
+	sshExitPatience = 3 * time.Second
 )
 
 // sshDialer reaches an engine by running the system's ssh, so that the user's
@@ -183,10 +184,10 @@ func (d *sshDialer) start() (*sshConn, error) {
 		in.Close()
 		return nil, err
 	}
-	conn := &sshConn{dialer: d, in: in, out: out, ended: make(chan struct{})}
+	conn := &sshConn{dialer: d, in: in, out: out, closed: make(chan struct{}), ended: make(chan struct{})}
 	cmd := exec.Command("ssh", d.args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, &conn.stderr
-	cmd.WaitDelay = sshExitPatience
+	cmd.WaitDelay = sshStderrPatience
 	detach(cmd)
 	err = cmd.Start()
 	childIn.Close()
@@ -229,6 +230,22 @@ func (d *sshDialer) waitClosing() {
 	}
 }
 
+func (d *sshDialer) remember(c *sshConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-c.ended:
+	default:
+		d.closing[c] = struct{}{}
+	}
+}
+
+func (d *sshDialer) forget(c *sshConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.closing, c)
+}
+
 func (d *sshDialer) givenUp() (over []chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -253,7 +270,8 @@ type sshConn struct {
 	in      *os.File // what ssh reads
 	out     *os.File // what ssh writes
 	stderr  lastWords
-	closed  atomic.Bool
+	closing sync.Once
+	closed  chan struct{} // closed by Close
 	ended   chan struct{} // closed when the process is gone
 	exit    error         // why, to be read after that
 }
@@ -264,9 +282,7 @@ func (c *sshConn) wait(cmd *exec.Cmd) {
 		c.exit = err
 	}
 	close(c.ended)
-	c.dialer.mu.Lock()
-	delete(c.dialer.closing, c)
-	c.dialer.mu.Unlock()
+	c.dialer.forget(c)
 }
 
 func (c *sshConn) ping() error {
@@ -333,20 +349,16 @@ func (c *sshConn) Close() error {
 	return nil
 }
 
-func (c *sshConn) close() bool {
-	if !c.closed.CompareAndSwap(false, true) {
-		return false
-	}
-	c.dialer.mu.Lock()
-	select {
-	case <-c.ended:
-	default:
-		c.dialer.closing[c] = struct{}{}
-	}
-	c.dialer.mu.Unlock()
-	c.in.Close()
-	c.out.Close()
-	return true
+// close reports whether it was the first to do so.
+func (c *sshConn) close() (first bool) {
+	c.closing.Do(func() {
+		first = true
+		close(c.closed)
+		c.dialer.remember(c)
+		c.in.Close()
+		c.out.Close()
+	})
+	return first
 }
 
 // kill ends a connection that is of no use to anybody.
@@ -406,7 +418,7 @@ func (c *sshConn) opError(op string, err error) error {
 		err = path.Err
 	}
 	switch {
-	case c.closed.Load() || errors.Is(err, os.ErrClosed):
+	case c.isClosed() || errors.Is(err, os.ErrClosed):
 		err = net.ErrClosed
 	case err == io.EOF, errors.Is(err, syscall.EPIPE):
 		if err = c.failure(err); err == io.EOF {
@@ -416,6 +428,15 @@ func (c *sshConn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "ssh", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
+func (c *sshConn) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // failure is why ssh ended, or else what it looks like from here.
 func (c *sshConn) failure(seen error) error {
 	select {
@@ -423,7 +444,9 @@ func (c *sshConn) failure(seen error) error {
 		if c.exit != nil {
 			return &sshError{exit: c.exit, stderr: c.stderr.String()}
 		}
-	case <-time.After(2 * sshExitPatience):
+	case <-c.closed:
+		return net.ErrClosed
+	case <-time.After(sshExitPatience):
 	}
 	return seen
 }

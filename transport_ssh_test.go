@@ -62,6 +62,10 @@ func runFakeSSH(mode string) int {
 		signal.Ignore(syscall.SIGTERM)
 		answerPing()
 		time.Sleep(time.Hour)
+	case "mute":
+		answerPing()
+		os.Stdout.Close()
+		time.Sleep(time.Hour)
 	case "dies":
 		answerPing()
 		bufio.NewReader(os.Stdin).ReadString('\n')
@@ -308,14 +312,28 @@ func TestSSHIsFoundDeadThoughItsChildLives(t *testing.T) {
 	require.NoError(t, syscall.Kill(child, syscall.SIGKILL))
 }
 
+func TestSSHThatClosesItsOutputOnlyIsClosedAtOnce(t *testing.T) {
+	noLeaks(t)
+	tr := openSSH(t, "mute")
+	conn := dialSSH(t, tr)
+	read := make(chan error)
+	go func() {
+		_, err := conn.Read(make([]byte, 1)) // the end of the output, and no reason yet
+		read <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	require.NoError(t, conn.Close())
+	assert.ErrorIs(t, <-read, net.ErrClosed)
+}
+
 func TestSSHThatHangsIsGivenUp(t *testing.T) {
 	noLeaks(t)
 	installSSH(t, "hang")
 	c := testConfig(nil)
-	c.dialTimeout = time.Second // to let it say something
+	c.dialTimeout = 2 * time.Second // to let it say something
 	tr := open(t, &endpoint{scheme: "ssh", address: "engine"}, c)
 	_, err := tr.dial(t.Context())
-	assert.ErrorContains(t, err, "no connection after 1s: connecting...")
+	assert.ErrorContains(t, err, "no connection after 2s: connecting...")
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
 
 	ctx, cancel := context.WithCancel(t.Context())
