@@ -312,6 +312,18 @@ func TestProxyFailuresKeepItsPasswordSecret(t *testing.T) {
 	}
 }
 
+func TestForwardingProxyFailuresKeepItsPasswordSecret(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed.Close()
+	plain := &endpoint{scheme: "tcp", address: "engine.invalid:2375"}
+	env := map[string]string{"HTTP_PROXY": "http://user:hunter2@" + closed.Addr().String()}
+	_, err = open(t, plain, testConfig(env)).get(t.Context(), "/x")
+	assert.ErrorContains(t, err, "proxyconnect")
+	assert.ErrorContains(t, err, "connection refused")
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
 func TestSocketsNeverUseProxies(t *testing.T) {
 	e, _ := serve(t, "unix", http.HandlerFunc(echoURL))
 	env := map[string]string{}

@@ -164,7 +164,11 @@ func (d *sshDialer) connect(ctx context.Context) (net.Conn, error) {
 		conn.kill() // the other one may not have begun
 		return nil, &sshError{exit: ctx.Err(), stderr: conn.stderr.String()}
 	}
-	if err != nil {
+	switch {
+	case err == errNotKept:
+		conn.kill()
+		return d.start()
+	case err != nil:
 		conn.kill()
 		return nil, err
 	}
@@ -285,6 +289,7 @@ func (c *sshConn) wait(cmd *exec.Cmd) {
 	c.dialer.forget(c)
 }
 
+// ping makes a first request. Any answer will do.
 func (c *sshConn) ping() error {
 	const request = "GET /_ping HTTP/1.1\r\nHost: " + fakeHost + "\r\nUser-Agent: swarm-go\r\n\r\n"
 	if _, err := io.WriteString(c, request); err != nil {
@@ -307,11 +312,17 @@ func (c *sshConn) ping() error {
 		return c.failure(errors.New("the connection ended before the engine answered"))
 	case err != nil:
 		return errors.New(clip(err.Error(), 256)) // it quotes what came
-	case response.Close || reader.Buffered() > 0:
-		return fmt.Errorf("the engine answered %d to a ping and does not keep the connection", response.StatusCode)
+	case response.Close:
+		return errNotKept
+	case reader.Buffered() > 0:
+		return errors.New("the engine sent more than the answer to a ping")
 	}
 	return nil
 }
+
+// errNotKept is an answer that shows that the engine is there, but ends the
+// connection: a proxy before it that forbids pings may do that.
+var errNotKept = errors.New("the connection ends with the answer")
 
 // Read reads what the engine sends. If ssh has failed, the error says why.
 func (c *sshConn) Read(p []byte) (int, error) {

@@ -150,6 +150,19 @@ func TestSSHCarriesRequests(t *testing.T) {
 	assert.Equal(t, "HTTP/1.1 localhost /v1.45/info", body)
 }
 
+func TestSSHNeedsNoPermissionToPing(t *testing.T) {
+	for _, connection := range []string{"keep-alive", "close"} {
+		tr, _ := openRelay(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/_ping" {
+				w.Header().Set("Connection", connection)
+				w.WriteHeader(http.StatusForbidden)
+			}
+		}))
+		_, err := tr.get(t.Context(), "/x")
+		assert.NoError(t, err, connection)
+	}
+}
+
 func TestSSHConnectionsBehaveLikeConnections(t *testing.T) {
 	noLeaks(t)
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "engine.sock"))
