@@ -200,13 +200,14 @@ func isLoopback(address string) bool {
 
 func baseURL(e *endpoint) string {
 	u := url.URL{Scheme: "http", Host: fakeHost}
-	if isNetwork(e) {
-		u.Host, u.Path = e.address, e.path
-	}
 	if e.tls != nil {
 		u.Scheme = "https"
 	}
-	return u.String()
+	if !isNetwork(e) {
+		return u.String()
+	}
+	u.Host = e.address
+	return u.String() + e.path // which needs no escaping: host.go refuses what would
 }
 
 // dialerOf makes a dialFunc of what opens a raw connection: with TLS, if the

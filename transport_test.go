@@ -125,6 +125,23 @@ func TestRequestsReachTheEngineOverEveryNetwork(t *testing.T) {
 	}
 }
 
+func TestRequestsHaveAValidURLForEveryHost(t *testing.T) {
+	for host, want := range map[string]string{
+		"unix:///run/my docker.sock":        "http://localhost",
+		"ssh://me@engine/run/docker.sock":   "http://localhost",
+		"tcp://engine":                      "http://engine:2375",
+		"http://10.0.0.1:80/a(b)!/":         "http://10.0.0.1:80/a(b)!",
+		"https://[::1]":                     "https://[::1]:443",
+		"tcp://[fe80::1%25eth0]:2375/proxy": "http://[fe80::1%25eth0]:2375/proxy",
+	} {
+		client, err := New(WithHost(host))
+		require.NoError(t, err, host)
+		assert.Equal(t, want, client.transport.baseURL)
+		_, err = http.NewRequest(http.MethodGet, client.transport.baseURL+"/x", nil)
+		assert.NoError(t, err)
+	}
+}
+
 func TestBasePathComesBeforeEveryRequest(t *testing.T) {
 	e, _ := serve(t, "tcp", http.HandlerFunc(echoURL))
 	e.path = "/docker"
