@@ -115,12 +115,9 @@ func (c *Client) Do(request *http.Request) (*http.Response, error) {
 		return nil, invalid(op, path, "the path has no slash at its beginning")
 	}
 	call := &call{op: op, object: path, method: request.Method, to: route{template: "(other)", path: path},
-		query: request.URL.Query(), header: request.Header.Clone(), rawBody: request.Body}
-	if request.Body == nil || request.Body == http.NoBody {
-		call.rawBody = nil
-		if request.Method == http.MethodGet || request.Method == http.MethodHead {
-			call.repeat = repeatRead
-		}
+		query: request.URL.Query(), header: request.Header, raw: request}
+	if !call.hasRawBody() && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
+		call.repeat = repeatRead
 	}
 	return c.stream(request.Context(), call)
 }

@@ -41,8 +41,10 @@ type call struct {
 	encode func(negotiation) (version, []byte, error)
 	// versionless requests carry no API version in their path.
 	versionless bool
-	// rawBody is sent as it is, once; its type is in header.
-	rawBody io.Reader
+	// mayBeEmpty: an answer without content says all there is to say.
+	mayBeEmpty bool
+	// raw is sent as it is, once, if it has a body; its type is in header.
+	raw *http.Request
 }
 
 // route is an endpoint: its template and the path made of it.
@@ -114,14 +116,11 @@ func (c *Client) do(ctx context.Context, call *call, out any) error {
 // fetch makes a call and gives the answer's JSON to use; a nil use means that
 // the answer has no content worth reading.
 func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage) error) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
-		defer cancel()
-	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	return c.run(ctx, call, func(response *http.Response) error {
 		defer response.Body.Close()
-		if use == nil {
+		if use == nil || call.mayBeEmpty && response.ContentLength == 0 {
 			discard(response)
 			return nil
 		}
@@ -134,6 +133,14 @@ func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage
 		}
 		return nil
 	})
+}
+
+// bounded gives a call without a deadline one.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.callTimeout)
 }
 
 // stream makes a call whose answer is read as it comes. The caller closes its
@@ -172,8 +179,22 @@ func (c *Client) elements(ctx context.Context, call *call) iter.Seq2[json.RawMes
 	}
 }
 
-// listAll collects what all yields.
-func listAll[T any](all iter.Seq2[T, error]) ([]T, error) {
+// listAll collects what all yields, within the time of a call, and begins again
+// when the answer breaks off in the middle.
+func listAll[T any](ctx context.Context, c *Client, all func(context.Context) iter.Seq2[T, error]) ([]T, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		list, err := collect(all(ctx))
+		var broken *Error
+		if err == nil || !errors.As(err, &broken) || !broken.again || broken.attempts > 0 || // run has repeated it
+			attempt >= c.retry.ReadAttempts || !c.budget.spend() || pause(ctx, c.retry.delay(attempt)) != nil {
+			return list, err
+		}
+	}
+}
+
+func collect[T any](all iter.Seq2[T, error]) ([]T, error) {
 	list := []T{}
 	for item, err := range all {
 		if err != nil {
@@ -205,7 +226,7 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 			c.negotiator.forget(agreed)
 			continue
 		}
-		if attempt >= attempts || call.rawBody != nil || ctx.Err() != nil || !failure.mayRepeat(call.repeat) || !c.budget.spend() {
+		if attempt >= attempts || call.hasRawBody() || ctx.Err() != nil || !failure.mayRepeat(call.repeat) || !c.budget.spend() {
 			return outcome(failure, unknown)
 		}
 		if err := pause(ctx, max(c.retry.delay(attempt), time.Duration(failure.wait))); err != nil {
@@ -213,6 +234,10 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 			return outcome(failure, unknown)
 		}
 	}
+}
+
+func (c *call) hasRawBody() bool {
+	return c.raw != nil && c.raw.Body != nil && c.raw.Body != http.NoBody
 }
 
 // outcome is the error to return: one of unknown outcome if any attempt at a
@@ -333,8 +358,12 @@ func (c *Client) agreed(ctx context.Context, call *call) (negotiation, error) {
 
 // build makes the HTTP request.
 func (c *Client) build(ctx context.Context, call *call, agreed negotiation) (*http.Request, error) {
-	use, body := agreed.use, call.rawBody
+	use := agreed.use
+	var body io.Reader
 	var encoded []byte
+	if call.hasRawBody() {
+		body = call.raw.Body
+	}
 	if call.encode != nil {
 		var err error
 		if use, encoded, err = call.encode(agreed); err != nil {
@@ -358,6 +387,9 @@ func (c *Client) build(ctx context.Context, call *call, agreed negotiation) (*ht
 		for key, values := range header {
 			request.Header[key] = values
 		}
+	}
+	if call.hasRawBody() {
+		request.ContentLength = call.raw.ContentLength
 	}
 	request.Header.Set("User-Agent", c.userAgent)
 	if encoded != nil {
@@ -477,4 +509,16 @@ func bodyError(ctx context.Context, call *call, status int, err error) *Error {
 		e.again = true // the connection broke
 	}
 	return e
+}
+
+// drainPatience is how long the rest of a body may take that nobody wants.
+const drainPatience = 50 * time.Millisecond
+
+// discard reads what little there is left of a body, so that its connection
+// can be used again, and closes it.
+func discard(response *http.Response) {
+	stop := time.AfterFunc(drainPatience, func() { response.Body.Close() })
+	defer stop.Stop()
+	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
+	_ = response.Body.Close()
 }

@@ -264,7 +264,7 @@ func (o *ServiceListOptions) keeps(s *Service) bool {
 //
 // Engine endpoint: GET /services
 func (s *ServiceClient) List(ctx context.Context, opts *ServiceListOptions) ([]Service, error) {
-	return listAll(s.All(ctx, opts))
+	return listAll(ctx, s.client, func(ctx context.Context) iter.Seq2[Service, error] { return s.All(ctx, opts) })
 }
 
 // All yields the services that opts choose, all of them if opts is nil, each as
@@ -457,7 +457,8 @@ func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceU
 func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	call := &call{op: op, object: serviceLabel(service), method: http.MethodPost, to: to("/services/{id}/update", service.ID),
 		query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
-		encode: func(agreed negotiation) (version, []byte, error) { return encodeService(spec, agreed) }}
+		encode:     func(agreed negotiation) (version, []byte, error) { return encodeService(spec, agreed) },
+		mayBeEmpty: true} // before API 1.25 there are no warnings
 	if kind == RolloutRollback {
 		call.query.Set("rollback", "previous")
 	}

@@ -100,7 +100,7 @@ func (o *TaskListOptions) query() (url.Values, error) {
 //
 // Engine endpoint: GET /tasks
 func (t *TaskClient) List(ctx context.Context, opts *TaskListOptions) ([]Task, error) {
-	return listAll(t.All(ctx, opts))
+	return listAll(ctx, t.client, func(ctx context.Context) iter.Seq2[Task, error] { return t.All(ctx, opts) })
 }
 
 // All yields the tasks that opts choose, all that the swarm remembers if opts is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -207,11 +206,4 @@ func (c *Client) askVersion(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return answer.ApiVersion, nil
-}
-
-// discard reads what little there is left of a body, so that its connection
-// can be used again, and closes it.
-func discard(response *http.Response) {
-	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
-	_ = response.Body.Close()
 }
