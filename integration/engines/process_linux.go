@@ -58,27 +58,33 @@ var sysSetns = map[string]uintptr{"amd64": 308, "arm64": 268}
 
 // dialInside opens a connection inside the network namespace of a process.
 func dialInside(ctx context.Context, pid int, network, address string) (net.Conn, error) {
-	var conn net.Conn
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// Never unlocked: the thread stays in that namespace, and ends with the goroutine.
-		runtime.LockOSThread()
-		if err = enterNetwork(pid); err == nil {
-			conn, err = new(net.Dialer).DialContext(ctx, network, address)
-		}
-	}()
-	<-done
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	if err := enterNetwork(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if back := setns(home); back != nil {
+		panic(back) // the thread would stay in there, and hold the engine's network when it is gone
+	}
 	return conn, err
 }
 
-func enterNetwork(pid int) error {
-	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+func enterNetwork(path string) error {
+	namespace, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer namespace.Close()
+	return setns(namespace)
+}
+
+func setns(namespace *os.File) error {
 	_, _, errno := syscall.RawSyscall(sysSetns[runtime.GOARCH], namespace.Fd(), syscall.CLONE_NEWNET, 0)
 	if errno != 0 {
 		return os.NewSyscallError("setns", errno)
