@@ -6,13 +6,11 @@ import (
 	"os"
 )
 
-// detachedDir holds the one engine that outlives the program that started it.
-const detachedDir = "/var/lib/swarm-local"
-
-// StartDetached starts an engine that runs until [StopDetached]; there is one at
-// most.
-func StartDetached(ctx context.Context, version string) (*Engine, error) {
-	socket, err := runDetached(ctx, "start", version, "local")
+// StartDetached starts an engine that outlives the program and runs until
+// [StopDetached]. dir, which it makes, is where the engine writes; it has room
+// for one engine, and its path is short, because a socket lies below it.
+func StartDetached(ctx context.Context, dir, version string) (*Engine, error) {
+	socket, err := runDetached(ctx, dir, "start", version, "local")
 	if err != nil {
 		return nil, err
 	}
@@ -20,24 +18,24 @@ func StartDetached(ctx context.Context, version string) (*Engine, error) {
 }
 
 // StopDetached kills the engine of [StartDetached], if there is one, and removes
-// all it has left.
-func StopDetached(ctx context.Context) error {
-	_, err := runDetached(ctx, "reap")
+// dir with all it has left.
+func StopDetached(ctx context.Context, dir string) error {
+	_, err := runDetached(ctx, dir, "reap")
 	return err
 }
 
-func runDetached(ctx context.Context, args ...string) (string, error) {
+func runDetached(ctx context.Context, dir string, args ...string) (string, error) {
 	if err := canRun(); err != nil {
 		return "", fmt.Errorf("engines: %w", err)
 	}
-	if err := os.MkdirAll(detachedDir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("engines: %w", err)
 	}
-	detached := &Lab{dir: detachedDir}
-	if err := detached.writeScript(); err != nil {
+	lab := &Lab{dir: dir}
+	if err := lab.writeScript(); err != nil {
 		return "", fmt.Errorf("engines: %w", err)
 	}
-	printed, err := output(detached.script(ctx, args...))
+	printed, err := output(lab.script(ctx, args...))
 	if err != nil {
 		return "", fmt.Errorf("engines: %w", err)
 	}
