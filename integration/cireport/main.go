@@ -2,11 +2,12 @@
 // standard input, prints it readable, and fails if a test or package failed, if
 // a test was skipped, or if no test ran.
 //
-//	go test -json ./... | go run ./integration/cireport [-engines "20.10 26.1 28.5"] [-passed FILE]
+//	go test -json ./... | go run ./integration/cireport [-engines "20.10 26.1 28.5"] [-results FILE]
 //
 // With -engines it also fails unless every engine ran the same tests: those with
 // the engine's name as an element of their own, as in TestCreate/28.5/global.
-// With -passed it adds the names of the tests that passed to a file.
+// With -results it adds a line for each test to a file: "pass PACKAGE TEST", or
+// fail, or skip.
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	engines := flag.String("engines", "", "names of the engines that must have run the same tests")
-	passed := flag.String("passed", "", "file to add the names of passed tests to")
+	results := flag.String("results", "", "file to add a line for each test to")
 	flag.Parse()
 	r := newReport(os.Stdout)
 	if err := r.read(os.Stdin); err != nil {
@@ -33,8 +34,8 @@ func main() {
 	for _, problem := range problems {
 		fmt.Println("FAIL:", problem)
 	}
-	if *passed != "" {
-		if err := appendLines(*passed, r.passed); err != nil {
+	if *results != "" {
+		if err := appendLines(*results, r.results); err != nil {
 			log.Fatal("cireport: ", err)
 		}
 	}
@@ -75,7 +76,7 @@ type report struct {
 	output   map[testID]string // of what has not ended
 	counts   map[string]int    // passed tests by package
 	tests    []testID          // that ran, in the order of their end
-	passed   []string
+	results  []string          // "pass PACKAGE TEST", in the same order
 	failed   []string
 	skipped  []string
 	packages []string // that failed
@@ -134,9 +135,9 @@ func (r *report) keep(id testID, output string) {
 func (r *report) endTest(id testID, action string) {
 	name := id.pkg + " " + id.test
 	r.tests = append(r.tests, id)
+	r.results = append(r.results, action+" "+name)
 	switch action {
 	case "pass":
-		r.passed = append(r.passed, name)
 		r.counts[id.pkg]++
 	case "fail":
 		r.failed = append(r.failed, name)
