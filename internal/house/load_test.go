@@ -139,7 +139,8 @@ func (s *source) parse(names []string) error {
 }
 
 func isInternal(path string) bool {
-	return slices.Contains(strings.Split(path, "/"), "internal")
+	elements := strings.Split(strings.TrimPrefix(path, module+"/"), "/")
+	return slices.Contains(elements, "internal") || elements[0] == "integration" // our tests' own tools
 }
 
 // everything is the whole module, read once.
