@@ -11,9 +11,9 @@ type SystemClient struct{ client *Client }
 // Ping asks the engine for a sign of life. An engine that is not there is
 // [ErrUnreachable]. A manager without a leader still answers.
 //
-// Engine endpoint: HEAD /_ping
+// Engine endpoint: GET /_ping
 func (s *SystemClient) Ping(ctx context.Context) error {
-	return s.client.do(ctx, unversioned(http.MethodHead, "/_ping", "ping"), nil)
+	return s.client.do(ctx, unversioned(http.MethodGet, "/_ping", "ping"), nil)
 }
 
 // EngineVersion is what GET /version says of the engine.
