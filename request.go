@@ -221,10 +221,12 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 		}
 		failure.attempts = max(failure.attempts, attempt)
 		unknown = unknown || failure.executed && call.repeat != repeatRead
-		if !renegotiated && isVersionRefusal(failure) && !call.versionless && c.negotiator.pinned == (version{}) {
-			renegotiated = true
+		if isVersionRefusal(failure) && !call.versionless && c.negotiator.pinned == (version{}) {
 			c.negotiator.forget(agreed)
-			continue
+			if !renegotiated && !call.hasRawBody() {
+				renegotiated = true
+				continue
+			}
 		}
 		if attempt >= attempts || call.hasRawBody() || ctx.Err() != nil || !failure.mayRepeat(call.repeat) || !c.budget.spend() {
 			return outcome(failure, unknown)
@@ -321,7 +323,10 @@ func callError(call *call, err error, sent bool) *Error {
 // of that call was sent, and negotiating was tried again as often as it may be.
 func negotiationError(call *call, err error) error {
 	var e *Error
-	if !errors.As(err, &e) {
+	switch {
+	case !errors.As(err, &e):
+		return fmt.Errorf("negotiate API version: %w", err)
+	case e.Op == call.op:
 		return err
 	}
 	copied := *e
@@ -456,19 +461,6 @@ func mediaType(response *http.Response) string {
 		return ""
 	}
 	return t
-}
-
-// decode reads the answer of a call made with send.
-func (c *Client) decode(call *call, response *http.Response, out any) error {
-	defer response.Body.Close()
-	body, err := readObject(call, response)
-	if err != nil {
-		return err
-	}
-	if err := wire.Unmarshal(body, out); err != nil {
-		return protocolError(call, response.StatusCode, err)
-	}
-	return nil
 }
 
 // checkJSON refuses an answer that is something else, a login page for instance.

@@ -72,9 +72,10 @@ type negotiator struct {
 
 // negotiating is one negotiation under way, which many callers may wait for.
 type negotiating struct {
-	done   chan struct{}
-	result negotiation
-	err    error
+	done      chan struct{}
+	result    negotiation
+	err       error
+	abandoned bool // by the one who asked, who learned nothing about the engine
 }
 
 // get returns what was agreed on, asking the engine through ask if nothing was
@@ -98,32 +99,33 @@ func (n *negotiator) get(ctx context.Context, ask func(context.Context) (negotia
 		n.mu.Unlock()
 		select {
 		case <-pending.done:
-			if pending.err == nil {
-				return pending.result, nil
+			if pending.abandoned {
+				continue
 			}
-			if ctx.Err() == nil && isContextError(pending.err) {
-				continue // the one who asked gave up, we have not
-			}
-			return negotiation{}, pending.err
+			return pending.result, pending.err
 		case <-ctx.Done():
 			return negotiation{}, ctx.Err()
 		}
 	}
 }
 
-// lead asks the engine for everybody. It is called with the lock held.
+// lead asks the engine for everybody. It is called with the lock held. Nobody
+// is left waiting if ask panics, as a round tripper or observer of the user's can.
 func (n *negotiator) lead(ctx context.Context, ask func(context.Context) (negotiation, error)) (negotiation, error) {
-	own := &negotiating{done: make(chan struct{})}
+	own := &negotiating{done: make(chan struct{}), abandoned: true}
 	n.pending = own
 	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.pending = nil
+		if !own.abandoned && own.err == nil {
+			n.agreed = &own.result
+		}
+		close(own.done)
+	}()
 	own.result, own.err = ask(ctx)
-	n.mu.Lock()
-	n.pending = nil
-	if own.err == nil {
-		n.agreed = &own.result
-	}
-	n.mu.Unlock()
-	close(own.done)
+	own.abandoned = own.err != nil && ctx.Err() != nil
 	return own.result, own.err
 }
 
@@ -162,20 +164,19 @@ func agree(engine version) (negotiation, error) {
 // /_ping where something on the way refuses HEAD, by GET /version where the
 // ping does not say. An engine that names none is taken for the oldest.
 func (c *Client) negotiate(ctx context.Context) (negotiation, error) {
-	response, err := c.stream(ctx, unversioned(http.MethodHead, "/_ping", "negotiate API version"))
-	if err != nil && !isUnreachable(err) && ctx.Err() == nil {
-		response, err = c.stream(ctx, unversioned(http.MethodGet, "/_ping", "negotiate API version"))
+	ctx, cancel := c.bounded(ctx) // also for streams, whose callers wait without a deadline
+	defer cancel()
+	named, err := c.askPing(ctx)
+	if named == "" && (err == nil || isRefusal(err)) {
+		switch fromVersion, versionErr := c.askVersion(ctx); {
+		case versionErr == nil:
+			named, err = fromVersion, nil
+		case !isRefusal(versionErr):
+			err = versionErr
+		}
 	}
 	if err != nil {
 		return negotiation{}, err
-	}
-	discard(response)
-	named := response.Header.Get("Api-Version")
-	if named == "" {
-		named, err = c.askVersion(ctx)
-		if err != nil {
-			return negotiation{}, err
-		}
 	}
 	if named == "" {
 		return agree(minVersion)
@@ -191,19 +192,27 @@ func (c *Client) negotiate(ctx context.Context) (negotiation, error) {
 	return agreed, nil
 }
 
-// askVersion reads ApiVersion from GET /version, which answers without a swarm.
-func (c *Client) askVersion(ctx context.Context) (string, error) {
-	call := unversioned(http.MethodGet, "/version", "negotiate API version")
-	response, err := c.stream(ctx, call)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrForbidden) {
-		return "", nil // a proxy in front that lets only some calls through
+// isRefusal reports answers of proxies that let only some calls through.
+func isRefusal(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsupported) || errors.Is(err, ErrForbidden)
+}
+
+// askPing reads the header that engines send since API 1.25.
+func (c *Client) askPing(ctx context.Context) (string, error) {
+	response, err := c.stream(ctx, unversioned(http.MethodHead, "/_ping", "negotiate API version"))
+	if err != nil && !isUnreachable(err) && ctx.Err() == nil {
+		response, err = c.stream(ctx, unversioned(http.MethodGet, "/_ping", "negotiate API version"))
 	}
 	if err != nil {
 		return "", err
 	}
+	discard(response)
+	return response.Header.Get("Api-Version"), nil
+}
+
+// askVersion reads ApiVersion from GET /version, which answers without a swarm.
+func (c *Client) askVersion(ctx context.Context) (string, error) {
 	var answer struct{ ApiVersion string }
-	if err := c.decode(call, response, &answer); err != nil {
-		return "", err
-	}
-	return answer.ApiVersion, nil
+	err := c.do(ctx, unversioned(http.MethodGet, "/version", "negotiate API version"), &answer)
+	return answer.ApiVersion, err
 }
