@@ -515,14 +515,14 @@ var versioned = []reflect.Type{
 
 func (s since) version() version { return version{1, s.minor} }
 
-// refuse is the error for something of a row that a request of the version have
-// cannot ask for.
-func (s since) refuse(what string, have version) *VersionError {
+// refuse is the error, without its Field, for something of a row that a request
+// of the version have cannot ask for.
+func (s since) refuse(have version) *VersionError {
 	switch {
 	case s.below == lost, s.below == until51 && version{1, 51}.less(have):
-		return &VersionError{Field: what, Have: have.String()}
+		return &VersionError{Have: have.String()}
 	case s.below != harmless && have.less(s.version()):
-		return &VersionError{Field: what, Needs: s.version().String(), Have: have.String()}
+		return &VersionError{Needs: s.version().String(), Have: have.String()}
 	}
 	return nil
 }
@@ -541,16 +541,19 @@ var tableRows = sync.OnceValue(func() map[string]since {
 func checkCall(call *call, have version) error {
 	endpoint := call.method + " " + call.to.template
 	rows := tableRows()
-	if e := rows[endpoint].refuse(endpoint, have); e != nil {
+	if e := rows[endpoint].refuse(have); e != nil {
+		e.Field = endpoint
 		return e
 	}
 	for _, name := range slices.Sorted(maps.Keys(call.query)) {
-		if e := rows[endpoint+" ?"+name].refuse(name+" parameter of "+endpoint, have); e != nil {
+		if e := rows[endpoint+" ?"+name].refuse(have); e != nil {
+			e.Field = name + " parameter of " + endpoint
 			return e
 		}
 	}
 	for _, name := range filterNames(call) {
-		if e := rows[endpoint+" filter:"+name].refuse(name+" filter of "+endpoint, have); e != nil {
+		if e := rows[endpoint+" filter:"+name].refuse(have); e != nil {
+			e.Field = name + " filter of " + endpoint
 			return e
 		}
 	}
@@ -560,6 +563,9 @@ func checkCall(call *call, have version) error {
 // filterNames are the filters of a call. What is no filter at all the engine
 // will say.
 func filterNames(call *call) []string {
+	if !call.query.Has("filters") {
+		return nil
+	}
 	filters, err := wire.Parse([]byte(call.query.Get("filters")))
 	if err != nil {
 		return nil
@@ -669,10 +675,14 @@ func (s shape) check(value wire.Node, have version) *VersionError {
 
 func (m *member) check(value wire.Node, have version) *VersionError {
 	if row, ok := m.values[string(value.Literal)]; ok {
-		_, name, _ := strings.Cut(row.what, "=")
-		return row.refuse("="+name, have)
+		e := row.refuse(have)
+		if e != nil {
+			_, name, _ := strings.Cut(row.what, "=")
+			e.Field = "=" + name
+		}
+		return e
 	}
-	if e := m.refuse("", have); e != nil {
+	if e := m.refuse(have); e != nil {
 		return e
 	}
 	return m.of.check(value, have)
