@@ -1,0 +1,25 @@
+module github.com/swarm-go/swarm/internal/mobycheck
+
+go 1.26.0
+
+require (
+	github.com/moby/moby/api v1.56.1
+	github.com/swarm-go/swarm v0.0.0
+)
+
+require github.com/containerd/errdefs v1.0.0
+
+require (
+	github.com/Microsoft/go-winio v0.6.4 // indirect
+	github.com/docker/go-units v0.5.0 // indirect
+	github.com/moby/docker-image-spec v1.3.1 // indirect
+	github.com/opencontainers/go-digest v1.0.0 // indirect
+	github.com/opencontainers/image-spec v1.1.1 // indirect
+	github.com/stretchr/testify v1.12.1
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
+replace github.com/swarm-go/swarm => ../..

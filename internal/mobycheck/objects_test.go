@@ -1,0 +1,131 @@
+package mobycheck
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	ours "github.com/swarm-go/swarm"
+)
+
+// recorded are the types of the recorded answers, by the beginning of their
+// file's name.
+var recorded = []struct {
+	prefix string
+	pair   pair
+}{
+	{"service_inspect", pair{reflect.TypeFor[ours.Service](), reflect.TypeFor[swarm.Service]()}},
+	{"service_list", pair{reflect.TypeFor[[]ours.Service](), reflect.TypeFor[[]swarm.Service]()}},
+	{"task_inspect", pair{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()}},
+	{"task_list", pair{reflect.TypeFor[[]ours.Task](), reflect.TypeFor[[]swarm.Task]()}},
+}
+
+// unreadable are recorded answers that moby's types refuse, with the reason.
+// Ours take them: one odd value must not make a whole list fail.
+var unreadable = map[string]string{
+	"20.10-types/service_list_all_kinds.http": "unable to parse IP",
+	"20.10-types/task_list_all_kinds.http":    "unable to parse IP",
+	"26.1-types/service_list_all_kinds.http":  "unable to parse IP",
+	"26.1-types/task_list_all_kinds.http":     "unable to parse IP",
+	"28.5-types/service_list_all_kinds.http":  "unable to parse IP",
+	"28.5-types/task_list_all_kinds.http":     "unable to parse IP",
+}
+
+// What our types hold goes over to moby's and comes back whole: a program may
+// have some of its objects in the one form and some in the other.
+func TestObjectsSurviveMobysTypes(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/captures/*/*.http")
+	require.NoError(t, err)
+	counts := map[string]int{}
+	for _, file := range files {
+		for _, r := range recorded {
+			body := successBody(t, file)
+			if body == nil || !strings.HasPrefix(filepath.Base(file), r.prefix) {
+				continue
+			}
+			counts[r.prefix]++
+			if reason, known := unreadable[name(file)]; known {
+				assert.ErrorContains(t, json.Unmarshal(body, reflect.New(r.pair.moby).Interface()), reason, file)
+				continue
+			}
+			there := through(t, body, r.pair.ours, r.pair.moby)
+			back := through(t, there, r.pair.ours)
+			assert.Equal(t, tree(t, through(t, body, r.pair.ours)), tree(t, back), file)
+			assert.Equal(t, tree(t, through(t, body, r.pair.moby)), tree(t, there), "%s: moby's types lost something on the way", file)
+		}
+	}
+	for _, r := range recorded {
+		assert.NotZero(t, counts[r.prefix], "no recorded answer begins with %s", r.prefix)
+	}
+}
+
+// name is the folder and file of a recorded answer.
+func name(file string) string {
+	return filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
+}
+
+// successBody is the JSON of a recorded answer that says yes, else nil.
+func successBody(t *testing.T, file string) []byte {
+	t.Helper()
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	response, err := http.ReadResponse(bufio.NewReader(f), nil)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return nil
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || !json.Valid(body) {
+		return nil
+	}
+	return body
+}
+
+// through decodes and encodes JSON by each of the types in turn.
+func through(t *testing.T, body []byte, types ...reflect.Type) []byte {
+	t.Helper()
+	for _, typ := range types {
+		value := reflect.New(typ)
+		err := json.Unmarshal(body, value.Interface())
+		require.NoError(t, err)
+		body, err = json.Marshal(value.Elem().Interface())
+		require.NoError(t, err)
+	}
+	return body
+}
+
+// tree is JSON without what is null, which means the same as absent.
+func tree(t *testing.T, body []byte) any {
+	t.Helper()
+	var value any
+	require.NoError(t, json.Unmarshal(body, &value))
+	return withoutNulls(value)
+}
+
+func withoutNulls(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, value := range v {
+			if value == nil {
+				delete(v, name)
+			} else {
+				v[name] = withoutNulls(value)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutNulls(v[i])
+		}
+	}
+	return v
+}

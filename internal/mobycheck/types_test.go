@@ -1,0 +1,153 @@
+package mobycheck
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/stretchr/testify/assert"
+
+	ours "github.com/swarm-go/swarm"
+)
+
+// pair is one object in both libraries.
+type pair struct{ ours, moby reflect.Type }
+
+// pairs are the objects compared, with all that they hold.
+var pairs = []pair{
+	{reflect.TypeFor[ours.Service](), reflect.TypeFor[swarm.Service]()},
+	{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()},
+}
+
+// differences are those that are meant, each with its reason. Every one must
+// still be there.
+var differences = map[string]string{
+	"ServiceSpec.Networks: only here": "old services still have it; moby's client moves it away",
+}
+
+func TestTypesAreMobys(t *testing.T) {
+	c := &comparison{seen: map[pair]bool{}, used: map[string]bool{}}
+	for _, p := range pairs {
+		c.compare(p.ours.Name(), p.ours, p.moby)
+	}
+	slices.Sort(c.found)
+	for _, difference := range slices.Compact(c.found) {
+		if _, meant := differences[difference]; meant {
+			c.used[difference] = true
+			continue
+		}
+		assert.Fail(t, "types differ", difference)
+	}
+	for difference := range differences {
+		assert.True(t, c.used[difference], "is no difference any more: %s", difference)
+	}
+}
+
+type comparison struct {
+	seen  map[pair]bool
+	found []string
+	used  map[string]bool
+}
+
+func (c *comparison) compare(path string, a, b reflect.Type) {
+	a, b = pointed(a), pointed(b)
+	kindA, kindB := kindOf(a), kindOf(b)
+	if kindA != kindB {
+		c.found = append(c.found, fmt.Sprintf("%s: %s here, %s there", path, kindA, kindB))
+		return
+	}
+	switch kindA {
+	case "list":
+		c.compare(path+"[]", a.Elem(), b.Elem())
+	case "map":
+		c.compare(path+"{}", a.Elem(), b.Elem())
+	case "object":
+		if p := (pair{a, b}); !c.seen[p] {
+			c.seen[p] = true
+			c.compareMembers(a.Name(), members(a), members(b))
+		}
+	}
+}
+
+func (c *comparison) compareMembers(path string, a, b map[string]reflect.Type) {
+	for name, typeA := range a {
+		typeB, ok := b[name]
+		if !ok {
+			c.found = append(c.found, path+"."+name+": only here")
+			continue
+		}
+		c.compare(path+"."+name, typeA, typeB)
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			c.found = append(c.found, path+"."+name+": only there")
+		}
+	}
+}
+
+func pointed(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// kindOf is what a type is in JSON.
+func kindOf(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Time](), isText(t):
+		return "string"
+	case t == reflect.TypeFor[[]byte]():
+		return "bytes"
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "object"
+	case reflect.Slice, reflect.Array:
+		return "list"
+	case reflect.Map:
+		return "map"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "integer"
+	case reflect.Float32, reflect.Float64:
+		return "number"
+	}
+	return t.String()
+}
+
+func isText(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) ||
+		reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextMarshaler]())
+}
+
+// members are the JSON members of a struct, those of embedded structs included.
+func members(t reflect.Type) map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-", !field.IsExported():
+			continue
+		case field.Anonymous && name == "":
+			for inner, typ := range members(pointed(field.Type)) {
+				all[inner] = typ
+			}
+			continue
+		case name == "":
+			name = field.Name
+		}
+		all[name] = field.Type
+	}
+	return all
+}
