@@ -25,8 +25,9 @@ var errShape = errors.New("unexpected JSON")
 
 // Elements yields the elements of the JSON array that r holds, one at a time,
 // in memory bounded by the largest element. What it yields is the caller's to
-// keep. It ends after the array's last element, or with an error as its last
-// pair: [io.ErrUnexpectedEOF] when the array is cut short.
+// keep. It ends after the array's last element without waiting for the end of
+// r, or with an error as its last pair: [io.ErrUnexpectedEOF] when the array is
+// cut short.
 func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		limited := &budget{r: r, left: MaxElement}
@@ -56,10 +57,8 @@ func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 			fail(err)
 			return
 		}
-		if _, err := decoder.Token(); err == nil {
+		if moreThan(decoder) {
 			fail(fmt.Errorf("%w: data after the array", errShape))
-		} else if err != io.EOF {
-			fail(err)
 		}
 	}
 }
@@ -103,11 +102,17 @@ func ReadValue(r io.Reader, length int64, max int) (json.RawMessage, error) {
 	if err := decoder.Decode(&value); err != nil {
 		return nil, elementError(err)
 	}
-	rest, _ := io.ReadAll(decoder.Buffered())
-	if len(bytes.TrimSpace(rest)) > 0 {
+	if moreThan(decoder) {
 		return nil, fmt.Errorf("%w: data after the value", errShape)
 	}
 	return value, nil
+}
+
+// moreThan reports whether more than a value has come. It does not wait for
+// what has not.
+func moreThan(decoder *json.Decoder) bool {
+	rest, _ := io.ReadAll(decoder.Buffered())
+	return len(bytes.TrimSpace(rest)) > 0
 }
 
 // IsSyntax reports errors about what was read, as opposed to reading that
