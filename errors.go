@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -246,9 +245,7 @@ func protocolError(call *call, status int, cause error) *Error {
 // connectError turns what the transport said into an Error. sent is false if
 // nothing of the request can have reached the engine.
 func connectError(call *call, cause error, sent bool) *Error {
-	if isTLSError(cause) {
-		sent = false // also when the engine finds fault with our certificate only after the handshake
-	}
+	sent = sent && !isRefusedHandshake(cause)
 	e := &Error{Op: call.op, Object: call.object, Method: call.method, Path: call.to.path, Err: cause, executed: sent}
 	switch {
 	case isContextError(cause):
@@ -289,26 +286,23 @@ func isPermanent(err error) bool {
 		errors.As(err, &dns) && dns.IsNotFound || isTLSError(err)
 }
 
-func isTLSError(err error) bool {
-	var (
-		record      tls.RecordHeaderError
-		alert       tls.AlertError
-		certificate *tls.CertificateVerificationError
-		authority   x509.UnknownAuthorityError
-		hostname    x509.HostnameError
-		invalid     x509.CertificateInvalidError
-	)
-	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &certificate) ||
-		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
-		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") ||
-		isCertificateAlert(err.Error())
+// isRefusedHandshake reports that the engine did not take this side's
+// certificate or TLS version. With TLS 1.3 that shows no sooner than when the
+// answer is read, but the engine has not looked at any request.
+func isRefusedHandshake(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	alert := op.Err.Error()
+	return strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake") || strings.Contains(alert, "protocol version")
 }
 
-// isCertificateAlert recognises what the engine says of our side of a handshake;
-// crypto/tls has no type for it.
-func isCertificateAlert(text string) bool {
-	_, alert, found := strings.Cut(text, "remote error: tls: ")
-	return found && (strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake") || strings.Contains(alert, "protocol version"))
+// isTLSError goes by the text: crypto/tls has no types for most of its errors.
+func isTLSError(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") ||
+		strings.Contains(text, "server gave HTTP response to HTTPS client")
 }
 
 // connectHint says what a user can do about a connection error.
@@ -326,8 +320,10 @@ func connectHint(err error) string {
 		return "the engine does not speak TLS there: is the scheme or port wrong?"
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`):
 		return "the engine speaks TLS there: use https:// or give certificates"
-	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"):
+	case isRefusedHandshake(err) && strings.Contains(text, "certificate"):
 		return "the engine wants a client certificate that it knows"
+	case isRefusedHandshake(err) && strings.Contains(text, "handshake"):
+		return "perhaps the engine wants a client certificate"
 	}
 	return ""
 }

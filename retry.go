@@ -110,7 +110,7 @@ var rules = []rule{
 	{text: "Worker nodes can't be used", kind: ErrNotManager},
 	{text: "is not a swarm manager", kind: ErrNoSwarm},
 	{text: "is not part of a swarm", kind: ErrNoSwarm},
-	{text: "needs to be unlocked", kind: ErrLocked},
+	{text: "Swarm is encrypted and ", kind: ErrLocked},
 	{text: "already part of a swarm", kind: ErrAlreadyInSwarm},
 	{text: "attempting to leave the swarm", kind: ErrInvalid},
 	{text: "certificates have expired", kind: ErrUnavailable},
@@ -169,13 +169,20 @@ var rules = []rule{
 // classify finds the rule for an answer. An answer of 500 and above that none
 // knows may mean anything, also that a write was carried out.
 func classify(status int, message string) rule {
+	switch {
+	case status < 200:
+		return rule{kind: ErrProtocol, executed: true}
+	case status == http.StatusNotModified:
+		return rule{} // what was asked for was so already
+	case status < 400:
+		return rule{kind: ErrProtocol}
+	case status == http.StatusNotFound && message == "":
+		return rule{kind: ErrUnsupported} // a proxy's: engines name what they did not find
+	}
 	for _, r := range rules {
 		if (r.status == 0 || r.status == status) && strings.Contains(message, r.text) {
 			return r
 		}
-	}
-	if status < 400 {
-		return rule{kind: ErrProtocol, executed: true}
 	}
 	return rule{executed: status >= 500}
 }
@@ -194,9 +201,15 @@ func answerError(call *call, response *http.Response, message string) *Error {
 	case strings.Contains(r.text, "HTTPS server"):
 		e.hint = "the engine speaks TLS there: use https:// or give certificates"
 	case response.StatusCode < 400:
-		e.Message, e.Err = "", fmt.Errorf("unexpected HTTP status %d, redirects are not followed", response.StatusCode)
+		e.Err = fmt.Errorf("unexpected HTTP status %d", response.StatusCode)
+		if r.kind == ErrProtocol && response.StatusCode >= 300 {
+			e.hint = "redirects are not followed"
+		}
 	}
-	e.wait = parseRetryAfter(response.Header.Get("Retry-After"))
+	if after := response.Header.Get("Retry-After"); after != "" {
+		e.wait = parseRetryAfter(after)
+		e.again = e.again || r.kind == ErrUnavailable && r.status == http.StatusServiceUnavailable
+	}
 	return e
 }
 
@@ -236,7 +249,7 @@ type retryAfter time.Duration
 // parseRetryAfter reads the header's seconds or date, between 0 and a minute.
 func parseRetryAfter(value string) retryAfter {
 	var d time.Duration
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		d = time.Duration(seconds) * time.Second
 	} else if date, err := http.ParseTime(value); err == nil {
 		d = time.Until(date)
