@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -109,14 +110,17 @@ func (c *Client) version(ctx context.Context, op string) (negotiation, error) {
 // GET and HEAD without a body; a lost answer to any other is an
 // [*OutcomeUnknownError].
 func (c *Client) Do(request *http.Request) (*http.Response, error) {
-	op := request.Method
+	method := cmp.Or(request.Method, http.MethodGet)
+	if request.URL == nil {
+		return nil, invalid(method, "", "the request has no URL")
+	}
 	path := request.URL.EscapedPath()
 	if !strings.HasPrefix(path, "/") {
-		return nil, invalid(op, path, "the path has no slash at its beginning")
+		return nil, invalid(method, path, "the path has no slash at its beginning")
 	}
-	call := &call{op: op, object: path, method: request.Method, to: route{template: "(other)", path: path},
+	call := &call{op: method, object: path, method: method, to: route{template: "(other)", path: path},
 		query: request.URL.Query(), header: request.Header, raw: request}
-	if !call.hasRawBody() && (request.Method == http.MethodGet || request.Method == http.MethodHead) {
+	if !call.hasRawBody() && (method == http.MethodGet || method == http.MethodHead) {
 		call.repeat = repeatRead
 	}
 	return c.stream(request.Context(), call)

@@ -22,8 +22,9 @@ import (
 
 // What an answer may hold at most.
 const (
-	maxObject = 16 << 20 // one object
-	maxError  = 4 << 10  // the text of an error
+	maxObject    = 16 << 20 // one object
+	maxErrorBody = 64 << 10 // what comes with an error
+	maxError     = 4 << 10  // the text of an error
 )
 
 // call is one thing to ask of the engine.
@@ -119,9 +120,8 @@ func (c *Client) fetch(ctx context.Context, call *call, use func(json.RawMessage
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	return c.run(ctx, call, func(response *http.Response) error {
-		defer response.Body.Close()
+		defer discard(response)
 		if use == nil || call.mayBeEmpty && response.ContentLength == 0 {
-			discard(response)
 			return nil
 		}
 		body, err := readObject(call, response)
@@ -163,7 +163,7 @@ func (c *Client) elements(ctx context.Context, call *call) iter.Seq2[json.RawMes
 			yield(nil, err)
 			return
 		}
-		defer response.Body.Close()
+		defer discard(response)
 		if err := checkJSON(call, response); err != nil {
 			yield(nil, err)
 			return
@@ -232,7 +232,10 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 			return outcome(failure, unknown)
 		}
 		if err := pause(ctx, max(c.retry.delay(attempt), time.Duration(failure.wait))); err != nil {
-			failure.Err = errors.Join(failure.Err, err)
+			if failure.Err != nil {
+				err = fmt.Errorf("%w, then %w", failure.Err, err)
+			}
+			failure.Err = err
 			return outcome(failure, unknown)
 		}
 	}
@@ -296,7 +299,8 @@ func (c *Client) attempt(ctx context.Context, call *call, attempt int, finish fu
 func (c *Client) observe(ctx context.Context, call *call, attempt, status int, took time.Duration, failure *Error) {
 	var err error
 	if failure != nil {
-		err = failure
+		copied := *failure // which is not finished yet
+		err = &copied
 	}
 	if c.observer != nil {
 		c.observer(Observation{Operation: call.op, Method: call.method, PathTemplate: call.to.template,
@@ -415,6 +419,8 @@ func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *E
 	if err != nil {
 		if contextErr := request.Context().Err(); contextErr != nil && !isContextError(err) {
 			err = contextErr // a dialer may say otherwise what really was the caller's wish
+		} else if contextErr == nil && errors.Is(err, context.DeadlineExceeded) {
+			err = &answerTimeout{err}
 		}
 		// A round tripper of the caller's may tell nothing; then it was sent.
 		return nil, connectError(call, err, got.Load() || !wanted.Load())
@@ -425,34 +431,46 @@ func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *E
 	return nil, answerError(call, response, readError(response))
 }
 
+// answerTimeout is an answer that did not begin in time, while the caller would
+// have waited. It is therefore not [context.DeadlineExceeded], which net/http's
+// error claims to be.
+type answerTimeout struct{ cause error }
+
+func (e *answerTimeout) Error() string { return strings.TrimPrefix(e.cause.Error(), "net/http: ") }
+
+func (*answerTimeout) Timeout() bool { return true }
+
 // errorPatience is how long an error's text may take after its headers.
 const errorPatience = 5 * time.Second
+
+// beginning reads at most max bytes of a body that is not what was wanted, and
+// closes it.
+func beginning(response *http.Response, max int64) []byte {
+	stop := time.AfterFunc(errorPatience, func() { response.Body.Close() })
+	defer stop.Stop()
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, max))
+	return body
+}
 
 // readError reads the text of an answer that says no: a JSON message, plain
 // text, or nothing; of HTML that a proxy sent, the status must do.
 func readError(response *http.Response) string {
-	stop := time.AfterFunc(errorPatience, func() { response.Body.Close() })
-	defer stop.Stop()
-	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxError+1))
-	whole := len(body) <= maxError
-	switch mediaType(response) {
-	case "text/html":
+	if response.StatusCode < 400 {
+		response.Body.Close() // nothing was refused, so nothing explains it
 		return ""
-	case "application/json":
+	}
+	text := strings.TrimSpace(string(beginning(response, maxErrorBody)))
+	if mediaType(response) == "application/json" {
 		var answer struct{ Message string }
-		if whole && wire.Unmarshal(body, &answer) == nil && answer.Message != "" {
-			return printable(answer.Message)
+		if err := wire.Unmarshal([]byte(text), &answer); err == nil {
+			text = strings.TrimSpace(answer.Message)
 		}
 	}
-	if !whole {
-		body = body[:maxError]
+	if mediaType(response) == "text/html" || strings.HasPrefix(text, "<") {
+		return ""
 	}
-	text := strings.TrimSpace(string(body))
-	if strings.HasPrefix(text, "<") {
-		return "" // HTML that does not say so
-	}
-	return printable(text)
+	return clip(printable(clip(text, maxError)), maxError)
 }
 
 func mediaType(response *http.Response) string {
@@ -468,9 +486,12 @@ func checkJSON(call *call, response *http.Response) error {
 	if mediaType(response) == "application/json" {
 		return nil
 	}
-	start, _ := io.ReadAll(io.LimitReader(response.Body, 256))
-	return protocolError(call, response.StatusCode,
-		fmt.Errorf("want application/json, got %q, starting with %q", response.Header.Get("Content-Type"), start))
+	start := bytes.TrimSpace(beginning(response, 256))
+	err := fmt.Errorf("want application/json, got %q", clip(response.Header.Get("Content-Type"), 64))
+	if len(start) > 0 && !bytes.ContainsAny(start[:1], `{["`) { // an engine's answer may hold secrets, whatever it is called
+		err = fmt.Errorf("%w, starting with %q", err, start)
+	}
+	return protocolError(call, response.StatusCode, err)
 }
 
 // readObject reads an answer that is one JSON value of at most maxObject bytes.
@@ -509,6 +530,9 @@ const drainPatience = 50 * time.Millisecond
 // discard reads what little there is left of a body, so that its connection
 // can be used again, and closes it.
 func discard(response *http.Response) {
+	if response.Body == http.NoBody {
+		return
+	}
 	stop := time.AfterFunc(drainPatience, func() { response.Body.Close() })
 	defer stop.Stop()
 	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
