@@ -110,6 +110,14 @@ func (c *Client) version(ctx context.Context, op string) (negotiation, error) {
 // GET and HEAD without a body; a lost answer to any other is an
 // [*OutcomeUnknownError].
 func (c *Client) Do(request *http.Request) (*http.Response, error) {
+	response, err := c.doRaw(request)
+	if err != nil && request.Body != nil {
+		_ = request.Body.Close() // as net/http promises, also for what was never sent
+	}
+	return response, err
+}
+
+func (c *Client) doRaw(request *http.Request) (*http.Response, error) {
 	method := cmp.Or(request.Method, http.MethodGet)
 	if request.URL == nil {
 		return nil, invalid(method, "", "the request has no URL")

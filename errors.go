@@ -233,7 +233,7 @@ func (e *OutcomeUnknownError) Unwrap() error { return e.Err }
 
 // invalid is the error for what is refused before anything is sent.
 func invalid(op, object, format string, args ...any) *Error {
-	return &Error{Op: op, Object: object, Message: fmt.Sprintf(format, args...), kind: ErrInvalid}
+	return &Error{Op: op, Object: object, Message: printable(fmt.Sprintf(format, args...)), kind: ErrInvalid}
 }
 
 // protocolError is the error for an answer that is none.
@@ -271,7 +271,7 @@ func isUnreachable(err error) bool { return errors.Is(err, ErrUnreachable) }
 func looksLikeNoHTTP(err error) bool {
 	text := err.Error()
 	for _, sign := range []string{"malformed HTTP", "malformed MIME", "server response headers exceeded", "bad chunk", "invalid header",
-		"unexpected 101", "too many 1xx"} {
+		"unexpected 101", "too many 1xx", "Content-Length", "unsupported transfer encoding"} {
 		if strings.Contains(text, sign) {
 			return true
 		}

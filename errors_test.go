@@ -71,6 +71,7 @@ var markers = map[string]func(error) bool{
 // none at all.
 func assertOnly(t *testing.T, want, err error) {
 	t.Helper()
+	require.Error(t, err)
 	for sentinel := range sentinels {
 		assert.Equal(t, sentinel == want, errors.Is(err, sentinel), "errors.Is(%q, %v)", err, sentinel)
 	}
@@ -183,6 +184,7 @@ func TestEveryRecordedErrorMeansOneThing(t *testing.T) {
 // assertPlain checks that an error's text is one printable line.
 func assertPlain(t *testing.T, err error) {
 	t.Helper()
+	require.Error(t, err)
 	text := err.Error()
 	assert.True(t, utf8.ValidString(text))
 	assert.False(t, strings.ContainsFunc(text, isUnprintable), "%q", text)

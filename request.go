@@ -415,6 +415,9 @@ func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *E
 		GetConn: func(string) { wanted.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
 	}
+	if err := request.Context().Err(); err != nil {
+		return nil, connectError(call, err, false)
+	}
 	response, err := c.transport.roundTripper.RoundTrip(request.WithContext(httptrace.WithClientTrace(request.Context(), trace)))
 	if err != nil {
 		if contextErr := request.Context().Err(); contextErr != nil && !isContextError(err) {
@@ -423,7 +426,8 @@ func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *E
 			err = &answerTimeout{err}
 		}
 		// A round tripper of the caller's may tell nothing; then it was sent.
-		return nil, connectError(call, err, got.Load() || !wanted.Load())
+		silent := !wanted.Load() && (len(c.wrap) > 0 || c.httpClient != nil)
+		return nil, connectError(call, err, got.Load() || silent)
 	}
 	if response.StatusCode >= 200 && response.StatusCode < 300 {
 		return response, nil
@@ -503,7 +507,7 @@ func readObject(call *call, response *http.Response) (json.RawMessage, error) {
 	if err != nil {
 		return nil, bodyError(response.Request.Context(), call, response.StatusCode, err)
 	}
-	if bytes.Equal(body, []byte("null")) {
+	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
 		return nil, protocolError(call, response.StatusCode, errors.New("want an object, got null"))
 	}
 	return body, nil
