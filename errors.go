@@ -290,12 +290,8 @@ func isPermanent(err error) bool {
 // certificate or TLS version. With TLS 1.3 that shows no sooner than when the
 // answer is read, but the engine has not looked at any request.
 func isRefusedHandshake(err error) bool {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "remote error" {
-		return false
-	}
-	alert := op.Err.Error()
-	return strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake") || strings.Contains(alert, "protocol version")
+	_, alert, found := strings.Cut(err.Error(), "remote error: tls: ")
+	return found && (strings.Contains(alert, "certificate") || strings.Contains(alert, "handshake") || strings.Contains(alert, "protocol version"))
 }
 
 // isTLSError goes by the text: crypto/tls has no types for most of its errors.

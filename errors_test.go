@@ -237,7 +237,7 @@ func TestUsersOfAnObjectAreNamed(t *testing.T) {
 		"port '8081' is already in use by service 'p1' (f1n39zo3fugjgeu33f00nw7w6) as an ingress": {"p1"},
 		"network n1 is in use by task x":                                                          nil,
 	} {
-		client := rawEngine(t, answer(400, `{"message":"rpc error: code = FailedPrecondition desc = `+message+`"}`))
+		client := rawEngine(t, rawAnswer(400, `{"message":"rpc error: code = FailedPrecondition desc = `+message+`"}`))
 		err := client.ask(t.Context(), http.MethodDelete)
 		assertOnly(t, ErrInUse, err)
 		var inUse *InUseError
@@ -408,8 +408,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	const canary = "SWMTKN-1-canary"
 	answers := []string{
 		"garbage " + canary[:3] + "\r\n\r\n",
-		answer(500, `{"message":"unknown"}`),
-		answer(200, `{"JoinTokens":{"Worker":"`+canary+`"}`),
+		rawAnswer(500, `{"message":"unknown"}`),
+		rawAnswer(200, `{"JoinTokens":{"Worker":"`+canary+`"}`),
 		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n{\"UnlockKey\":\"" + canary + "\"}",
 		"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://user:" + canary + "@127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n",
 		"",

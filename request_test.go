@@ -30,8 +30,8 @@ type readCloser struct{ io.Reader }
 
 func (readCloser) Close() error { return nil }
 
-// answer is an HTTP answer with a JSON body.
-func answer(status int, body string) string {
+// rawAnswer is an HTTP answer with a JSON body.
+func rawAnswer(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(body), body)
 }
 
@@ -573,6 +573,8 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	big := `{"ID":"abc","ServiceStatus":{},"Spec":{"Name":"` + strings.Repeat("x", 5000) + `"}}`
 	client, listener := engineOf(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case r.URL.Path == "/_ping":
+			io.WriteString(w, "OK")
 		case r.URL.Path == "/v1.45/services":
 			reply(w, 200, "["+big+"]\n")
 		case r.Method == http.MethodDelete:
@@ -674,7 +676,7 @@ func TestCancelledCallsSayThatTheyWere(t *testing.T) {
 		"headers":           {half(""), nil, true, false},
 		"half a header":     {half("HTTP/1.1 200 OK\r\nContent-Ty"), nil, true, false},
 		"the body":          {half("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"ID\":"), nil, true, false},
-		"a pause":           {half(answer(500, noLeader)), []Option{WithRetry(RetryPolicy{MinDelay: time.Hour, MaxDelay: 10 * time.Hour})}, false, false},
+		"a pause":           {half(rawAnswer(500, noLeader)), []Option{WithRetry(RetryPolicy{MinDelay: time.Hour, MaxDelay: 10 * time.Hour})}, false, false},
 		"a pause asked for": {half("HTTP/1.1 429 Later\r\nRetry-After: 60\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), nil, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
