@@ -283,7 +283,7 @@ func looksLikeNoHTTP(err error) bool {
 func isPermanent(err error) bool {
 	var dns *net.DNSError
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) ||
-		errors.As(err, &dns) && dns.IsNotFound || isTLSError(err)
+		errors.As(err, &dns) && dns.IsNotFound || isTLSError(err) || isPermanentSSH(err)
 }
 
 // isRefusedHandshake reports that the engine did not take this side's

@@ -93,12 +93,7 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 		return nil, invalid(op, spec.Name, "%v", err)
 	}
 	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/services/create"), header: header,
-		encode: func(agreed negotiation) (version, []byte, error) {
-			if len(spec.Networks) > 0 && !agreed.use.less(version{1, 44}) {
-				return agreed.use, nil, errors.New("the service's own Networks are ignored from API 1.44 on, use those of its TaskTemplate")
-			}
-			return encodeService(tree, agreed)
-		}}
+		encode: func(agreed negotiation) (version, []byte, error) { return encodeService(tree, agreed) }}
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
 	}

@@ -471,6 +471,16 @@ type sshError struct {
 func (e *sshError) Error() string { return e.exit.Error() + prefixed(": ", e.stderr) }
 func (e *sshError) Unwrap() error { return e.exit }
 
+// isPermanentSSH reports that there is no ssh here, no docker command over
+// there, or no trust between the two.
+func isPermanentSSH(err error) bool {
+	var failed *sshError
+	var exit *exec.ExitError
+	return errors.Is(err, exec.ErrNotFound) ||
+		errors.As(err, &failed) && (strings.Contains(failed.stderr, "Host key verification failed") || strings.Contains(failed.stderr, "Permission denied")) ||
+		errors.As(err, &exit) && exit.ExitCode() == 127
+}
+
 // lastWords keeps the end of what is written to it.
 type lastWords struct {
 	mu   sync.Mutex

@@ -72,10 +72,16 @@ func TestDialContextCarriesAnotherClient(t *testing.T) {
 func TestConnectionsAreReused(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		const workers, calls = 64, 20
-		var dialled atomic.Int64
+		var open, most atomic.Int64
 		client := newClient(t, e, swarm.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			dialled.Add(1)
-			return new(net.Dialer).DialContext(ctx, network, address)
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			now := open.Add(1)
+			for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+			}
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { open.Add(-1) })}, nil
 		}))
 		var group sync.WaitGroup
 		for range workers {
@@ -89,6 +95,17 @@ func TestConnectionsAreReused(t *testing.T) {
 			})
 		}
 		group.Wait()
-		assert.LessOrEqual(t, dialled.Load(), int64(workers))
+		assert.LessOrEqual(t, most.Load(), int64(workers))
 	})
+}
+
+// countedConn is a connection whose end is noticed.
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
