@@ -18,6 +18,8 @@ type Client struct {
 	Services *ServiceClient
 	// Tasks reads the tasks that services consist of, and their logs.
 	Tasks *TaskClient
+	// Swarm makes, joins, changes and leaves swarms.
+	Swarm *SwarmClient
 	// System asks the engine about itself.
 	System *SystemClient
 
@@ -60,6 +62,7 @@ func New(opts ...Option) (*Client, error) {
 	c.budget.tokens = retryTokens
 	c.Services = &ServiceClient{c}
 	c.Tasks = &TaskClient{c}
+	c.Swarm = &SwarmClient{c}
 	c.System = &SystemClient{c}
 	return c, nil
 }

@@ -24,6 +24,8 @@
 //   - Services: create, inspect, list, update, roll back and remove services,
 //     and read their logs;
 //   - Tasks: read tasks and their logs;
+//   - Swarm: make, join, change and leave swarms, their join tokens, unlock keys
+//     and root of trust;
 //   - System: ask the engine about itself.
 //
 // [Client.Do] reaches every other endpoint, [Client.DialContext] lends the

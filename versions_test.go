@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,7 +37,7 @@ func places(path string, t reflect.Type, parents []string) []place {
 		}
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[time.Time]() {
+	if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[Service]().PkgPath() {
 		return nil
 	}
 	var found []place
@@ -61,7 +60,16 @@ func places(path string, t reflect.Type, parents []string) []place {
 func servicePlaces() []place { return places("ServiceSpec", reflect.TypeFor[ServiceSpec](), nil) }
 
 func allPlaces() []place {
-	return slices.Concat(places("Service", reflect.TypeFor[Service](), nil), places("Task", reflect.TypeFor[Task](), nil))
+	var all []place
+	for _, t := range versioned {
+		all = append(all, places(t.Name(), t, nil)...)
+	}
+	return all
+}
+
+// sentPlaces are those of everything that is sent to engines.
+func sentPlaces() []place {
+	return slices.Concat(servicePlaces(), places("InitOptions", reflect.TypeFor[InitOptions](), nil), places("JoinOptions", reflect.TypeFor[JoinOptions](), nil))
 }
 
 // needs is the lowest API version that has a place: that of the newest row on
@@ -419,7 +427,7 @@ func TestCommentsNameTheVersionsOfTheTable(t *testing.T) {
 	comments := fieldComments(t)
 	says := regexp.MustCompile(`(?:Needs|needs) API (1\.\d+)`)
 	sent := map[string]bool{}
-	for _, p := range servicePlaces() {
+	for _, p := range sentPlaces() {
 		sent[p.row] = p.row != "TaskSpec.Networks" // which API 1.24 gets as the service's
 	}
 	parents := map[string]int{}
