@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -599,6 +600,10 @@ type caNode struct {
 	}
 }
 
+func decodeCANode(raw json.RawMessage) (node caNode, err error) {
+	return node, wire.Unmarshal(raw, &node)
+}
+
 // WaitCA waits until no rotation of the root is in progress, and each node has a
 // certificate of it and trusts no other. A node that is down keeps it waiting,
 // until it comes back or is removed; so does a swarm that has no leader. When
@@ -632,10 +637,10 @@ func (s *SwarmClient) caLag(ctx context.Context, op string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	call := &call{op: op, method: http.MethodGet, to: to("/nodes"), repeat: repeatRead}
-	nodes, err := listAll(decoded(s.client.elements(ctx, call), call, func(raw json.RawMessage) (node caNode, err error) {
-		return node, wire.Unmarshal(raw, &node)
-	}))
+	nodes, err := listAll(ctx, s.client, func(ctx context.Context) iter.Seq2[caNode, error] {
+		call := &call{op: op, method: http.MethodGet, to: to("/nodes"), repeat: repeatRead}
+		return decoded(s.client.elements(ctx, call), call, decodeCANode)
+	})
 	if err != nil {
 		return "", err
 	}
