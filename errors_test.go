@@ -82,7 +82,7 @@ func assertOnly(t *testing.T, want, err error) {
 
 // recordedErrors says what each recorded answer of 400 and above means.
 var recordedErrors = map[error]string{
-	ErrNoSwarm: `after_leave_services noswarm_leave noswarm_overlay_create`,
+	ErrNoSwarm: `after_leave_services noswarm_leave noswarm_overlay_create noswarm_swarm noswarm_unlock`,
 	ErrUnsupported: `apiversion_1.10 apiversion_1.12 apiversion_1.20 apiversion_1.23 apiversion_1.44 apiversion_1.99
 		apiversion_2.0 apiversion_9.9 apiversion_malformed_1 apiversion_malformed_1.41.1 apiversion_malformed_x logs_s1_v1.42`,
 	ErrInvalid: `config_create_badname config_create_empty config_create_noname config_list_badfilter events_bad_since
@@ -99,19 +99,19 @@ var recordedErrors = map[error]string{
 		service_update_bad_version service_update_badauthfrom service_update_no_version service_update_rollback_bad
 		service_update_rollback_none swarm_update_noversion task_list_filter_bad_desired`,
 	ErrNameConflict:    `config_create_dup network_create_dup secret_create_dup service_create_duplicate`,
-	ErrVersionConflict: `config_update_stale_version`,
+	ErrVersionConflict: `config_update_stale_version swarm_update_stale`,
 	ErrInUse:           `config_delete_inuse network_delete_inuse secret_delete_inuse service_create_port_conflict`,
 	ErrNotFound: `config_delete_missing logs_container_missing logs_missing logs_task_missing network_delete_missing
 		node_delete_missing node_inspect_self secret_delete_missing service_delete_again`,
 	ErrImmutable:        `config_update_data service_update_mode service_update_rename`,
-	ErrAlreadyInSwarm:   `init_again`,
-	ErrLocked:           `locked_leave locked_service_create`,
+	ErrAlreadyInSwarm:   `init_again join_again locked_join worker_init`,
+	ErrLocked:           `locked_leave locked_service_create locked_swarm`,
 	ErrInvalidUnlockKey: `locked_unlock_wrongformat locked_unlock_wrongkey`,
 	ErrAmbiguousRef:     `logs_ambiguous`,
-	ErrNoLeader:         `no_leader_nodes`,
+	ErrNoLeader:         `no_leader_nodes no_leader_swarm`,
 	ErrUnavailable:      `quorum_lost_create_second quorum_lost_services_first`,
 	ErrNotLocked:        `swarm_unlock_notlocked`,
-	ErrNotManager:       `worker_nodes`,
+	ErrNotManager:       `worker_nodes worker_swarm`,
 	nil:                 `registry_auth_distribution_empty`, // the registry's trouble, not the engine's
 }
 
