@@ -22,6 +22,7 @@ type Engine struct {
 	Host       string // as DOCKER_HOST has it: unix:///path or tcp://host:port
 	Version    string // what it says it is: "28.5.2+dfsg4"
 	APIVersion string // the newest it speaks: "1.51"
+	Addr       string // where other engines on its network reach it: "10.99.0.1"
 
 	lab     *Lab // nil: the engine is not ours
 	release string
@@ -33,8 +34,8 @@ type Engine struct {
 
 const (
 	startTimeout = time.Minute
-	// The engine's own address, in its network namespace.
-	advertiseAddr = "10.99.0.1"
+	// The address of an engine that is alone in its network namespace.
+	loneAddr = "10.99.0.1"
 )
 
 // Connect takes an engine that is already there: host is unix:///path or
@@ -237,7 +238,7 @@ func (e *Engine) send(ctx context.Context, method, path, contentType string, bod
 
 // InitSwarm makes the engine the only manager of a new swarm.
 func (e *Engine) InitSwarm(ctx context.Context) error {
-	body := map[string]any{"ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": advertiseAddr}
+	body := map[string]any{"ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": e.Addr}
 	if err := e.Call(ctx, http.MethodPost, "/swarm/init", body, nil); err != nil {
 		return fmt.Errorf("engines: %s: %w", e.Name, err)
 	}

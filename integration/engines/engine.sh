@@ -9,6 +9,10 @@
 #   engine.sh kill NAME                       SIGKILL: a power cut
 #   engine.sh rm NAME                         kill, and forget its data
 #   engine.sh docker-path [VERSION]           print the path of a docker command of VERSION
+#   engine.sh plug SWITCH NAME ADDRESS        before NAME runs: give it an eth0 that leads to all that
+#                                             are plugged into SWITCH, and nowhere else
+#   engine.sh cut NAME                        pull that cable
+#   engine.sh heal NAME                       put it back
 #   engine.sh run VERSION NAME [flags]        start, in the foreground, not waiting for the API
 #   engine.sh reap                            wait for the end of standard input, then rm all
 #
@@ -18,7 +22,8 @@
 # SWARM_ENGINES_DIR   where engines are unpacked, and kept (~/.cache/swarm-engines)
 # SWARM_ENGINES_RUN   what runs: a folder per NAME (/var/lib/swarm-engines). A socket's path may have
 #                     107 bytes, so keep it short.
-# SWARM_ENGINE_NETNS  run in this `ip netns`, not in a new one with an eth0 that leads nowhere
+# SWARM_ENGINE_NETNS  run in this `ip netns`, not in a new one with an eth0 that leads nowhere; the one
+#                     that plug has made goes without saying
 #
 # An engine has pid, mount, uts and net namespaces of its own. So killing one process kills
 # containerd, the shims and the containers too, mounts vanish by themselves, no port, bridge or
@@ -130,6 +135,10 @@ run() { # VERSION NAME [flags]
   mkdir -p "$home"/{data,run}
   rm -rf "$home"/run/*
   echo $$ >"$home/pid"
+  if [ -z "${SWARM_ENGINE_NETNS:-}" ] && [ -e "/run/netns/$(netns "$name")" ]; then
+    export SWARM_ENGINE_NETNS
+    SWARM_ENGINE_NETNS=$(netns "$name")
+  fi
   # nsenter: `ip netns exec` would cover /sys, and so the cgroups, with a new mount
   local net=(unshare --net)
   [ -z "${SWARM_ENGINE_NETNS:-}" ] || net=(nsenter --net=/run/netns/"$SWARM_ENGINE_NETNS")
@@ -198,7 +207,44 @@ stop() { # NAME SIGNAL
 
 remove() { # NAME
   stop "$1" KILL
+  drop_netns "$(netns "$1")"
   rm -rf "${RUN:?}/$1"
+}
+
+# --- networks of several engines -----------------------------------------------------------
+
+# An `ip netns`: it is there as long as its name is, whatever becomes of the engine inside.
+netns() { echo "$(basename "$RUN")-${1:-}"; }
+
+drop_netns() { # NETNS
+  [ ! -e "/run/netns/$1" ] || ip netns del "$1"
+}
+
+plug() { # SWITCH NAME ADDRESS
+  [ "$(id -u)" = 0 ] || fail "making a network needs root"
+  local switch node port=p${3##*.}
+  switch=$(netns "$1") node=$(netns "$2")
+  lock
+  if [ ! -e "/run/netns/$switch" ]; then
+    ip netns add "$switch"
+    ip -n "$switch" link add br0 type bridge
+    ip -n "$switch" link set br0 up
+  fi
+  ip netns add "$node"
+  ip -n "$node" link add eth0 type veth peer name "$port" netns "$switch"
+  ip -n "$switch" link set "$port" master br0 up
+  ip -n "$node" addr add "$3/24" dev eth0
+  ip -n "$node" link set eth0 up
+}
+
+cable() { # NAME up|down: the address, and the route to it, come back by themselves
+  ip -n "$(netns "$1")" link set eth0 "$2"
+}
+
+# Nothing is made while, or after, all is removed: then there is no folder for the lock.
+lock() {
+  exec 9>"$RUN/lock"
+  flock 9
 }
 
 # Whether the process in NAME/pid is still that engine, and no other that got its number.
@@ -219,14 +265,19 @@ cgroups() { # NAME: inner ones first
 reap() {
   trap '' INT TERM HUP
   cat >/dev/null
+  lock
   local home
   for home in "$RUN"/*/; do
     [ ! -d "$home" ] || remove "$(basename "$home")"
   done
+  local name
+  for name in "/run/netns/$(netns)"*; do
+    drop_netns "$(basename "$name")"
+  done
   rm -rf "$RUN"
 }
 
-command=${1:?command: setup, start, stop, kill, rm, docker-path, run or reap}
+command=${1:?command: setup, start, stop, kill, rm, docker-path, plug, cut, heal, run or reap}
 shift
 case $command in
   setup | start | run) "$command" "${@:?VERSION}" ;;
@@ -234,6 +285,9 @@ case $command in
   kill) stop "${1:?NAME}" KILL ;;
   rm) remove "${1:?NAME}" ;;
   docker-path) (setup "${1:-28.5}") && echo "$BASE/${1:-28.5}/cli/docker" ;;
+  plug) plug "${@:?SWITCH}" ;;
+  cut) cable "${1:?NAME}" down ;;
+  heal) cable "${1:?NAME}" up ;;
   reap) reap ;;
   *) fail "unknown command $command" ;;
 esac

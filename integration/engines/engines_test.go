@@ -71,6 +71,7 @@ func TestHelper(t *testing.T) {
 	}
 	lab, err := Open()
 	require.NoError(t, err)
+	require.NoError(t, lab.runScript(t.Context(), "plug", "network", "e", loneAddr))
 	e := startWithService(t, lab)
 	ask(t, e)
 	fmt.Println("READY", lab.Dir(), e.PID())
@@ -94,6 +95,7 @@ func runHelper(t *testing.T, timeout string) (*exec.Cmd, traces) {
 			require.NoError(t, err)
 			left := tracesOf(t, ready[1], pid)
 			left.requireAll(t)
+			require.Len(t, networksOf(left.dir), 2, "of the engine and of the switch")
 			go io.Copy(io.Discard, stdout)
 			return helper, left
 		}
@@ -174,7 +176,7 @@ func (l traces) requireAll(t *testing.T) {
 }
 
 // assertNone waits for the reaper, then looks for anything left. An engine's
-// network namespace is gone with its processes and mounts.
+// network namespace is gone with its processes and mounts, if it has no name.
 func (l traces) assertNone(t *testing.T) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
@@ -186,6 +188,7 @@ func (l traces) assertNone(t *testing.T) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
 	assert.NotContains(t, string(mounts), l.dir)
+	assert.Empty(t, networksOf(l.dir))
 	// It removes the folder last, then ends itself.
 	assert.Eventually(t, func() bool { return len(l.reapers()) == 0 }, 5*time.Second, 50*time.Millisecond, "reaper")
 }
