@@ -20,6 +20,10 @@ type Client struct {
 	Tasks *TaskClient
 	// Swarm makes, joins, changes and leaves swarms.
 	Swarm *SwarmClient
+	// Configs creates, reads, labels and removes configs.
+	Configs *ConfigClient
+	// Secrets creates, reads, labels and removes secrets.
+	Secrets *SecretClient
 	// System asks the engine about itself.
 	System *SystemClient
 
@@ -63,6 +67,8 @@ func New(opts ...Option) (*Client, error) {
 	c.Services = &ServiceClient{c}
 	c.Tasks = &TaskClient{c}
 	c.Swarm = &SwarmClient{c}
+	c.Configs = &ConfigClient{c}
+	c.Secrets = &SecretClient{c}
 	c.System = &SystemClient{c}
 	return c, nil
 }

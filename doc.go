@@ -26,6 +26,7 @@
 //   - Tasks: read tasks and their logs;
 //   - Swarm: make, join, change and leave swarms, their join tokens, unlock keys
 //     and root of trust;
+//   - Configs and Secrets: create, inspect, list, label and remove them;
 //   - System: ask the engine about itself.
 //
 // [Client.Do] reaches every other endpoint, [Client.DialContext] lends the

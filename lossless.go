@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/swarm-go/swarm/internal/wire"
 )
@@ -61,6 +64,22 @@ func encoder(root string, value wire.Node) func(negotiation) (version, []byte, e
 		use, err := chooseVersion(root, value, agreed)
 		return use, value.Append(nil), err
 	}
+}
+
+// writeBack posts the spec of an object, of the type root, for the version that
+// was read; if it is as it was read it sends nothing. The version lets it happen
+// once, however often it is sent.
+func writeBack[S any](ctx context.Context, c *Client, call *call, root string, raw json.RawMessage, read Version, spec S) error {
+	current, changed, err := changedSpec(raw, spec)
+	if err != nil {
+		return &Error{Op: call.op, Object: call.object, Err: err, kind: ErrInvalid}
+	}
+	if changed.Equal(current) {
+		return nil
+	}
+	call.method, call.repeat, call.encode = http.MethodPost, repeatGuarded, encoder(root, changed)
+	call.query = url.Values{"version": {strconv.FormatUint(read.Index, 10)}}
+	return c.do(ctx, call, nil)
 }
 
 // modify reads an object, changes it and writes it back, and begins again if

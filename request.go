@@ -143,6 +143,82 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, c.callTimeout)
 }
 
+// inspectObject makes a call whose answer is one object.
+func inspectObject[T any](ctx context.Context, c *Client, call *call, decode func(json.RawMessage) (T, error)) (*T, error) {
+	call.method, call.repeat = http.MethodGet, repeatRead
+	var object T
+	err := c.fetch(ctx, call, func(body json.RawMessage) (err error) {
+		object, err = decode(body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &object, nil
+}
+
+// listObjects makes a call whose answer is a JSON array of objects, and returns those
+// that keep wants.
+func listObjects[T any](ctx context.Context, c *Client, call *call, decode func(json.RawMessage) (T, error), keep func(*T) bool) ([]T, error) {
+	call.method, call.repeat = http.MethodGet, repeatRead
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	var kept []T
+	err := c.run(ctx, call, func(response *http.Response) error {
+		defer discard(response)
+		if err := checkJSON(call, response); err != nil {
+			return err
+		}
+		kept = []T{}
+		for element, err := range wire.Elements(response.Body) {
+			if err != nil {
+				return bodyError(ctx, call, response.StatusCode, err)
+			}
+			object, err := decode(element)
+			if err != nil {
+				return protocolError(call, response.StatusCode, err)
+			}
+			if keep(&object) {
+				kept = append(kept, object)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return kept, nil
+}
+
+// createNamed posts the spec of an object, of the type root, whose unique name
+// lets it be made only once, and returns the object's ID.
+func (c *Client) createNamed(ctx context.Context, call *call, root string, spec any) (string, error) {
+	tree, err := toTree(spec)
+	if err != nil {
+		return "", invalid(call.op, call.object, "%v", err)
+	}
+	call.method, call.repeat, call.encode = http.MethodPost, repeatGuarded, encoder(root, tree)
+	var answer struct{ ID string }
+	err = c.fetch(ctx, call, func(body json.RawMessage) error {
+		if err := wire.Unmarshal(body, &answer); err != nil {
+			return err
+		}
+		return requireID(answer.ID)
+	})
+	return answer.ID, err
+}
+
+// remove deletes an object by its full ID.
+func (c *Client) remove(ctx context.Context, call *call) error {
+	call.method, call.repeat = http.MethodDelete, repeatGuarded
+	err := c.do(ctx, call, nil)
+	var lost *OutcomeUnknownError
+	if errors.As(err, &lost) && errors.Is(err, ErrNotFound) {
+		return nil // IDs are never used again: the first request did it
+	}
+	return err
+}
+
 // stream makes a call whose answer is read as it comes. The caller closes its
 // body; ctx ends it.
 func (c *Client) stream(ctx context.Context, call *call) (*http.Response, error) {

@@ -565,10 +565,5 @@ func (s *ServiceClient) Remove(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	err = s.client.do(ctx, &call{op: op, object: ref, method: http.MethodDelete, to: to("/services/{id}", service.ID), repeat: repeatGuarded}, nil)
-	var lost *OutcomeUnknownError
-	if errors.As(err, &lost) && errors.Is(err, ErrNotFound) {
-		return nil // IDs are never used again: the first request did it
-	}
-	return err
+	return s.client.remove(ctx, &call{op: op, object: ref, to: to("/services/{id}", service.ID)})
 }

@@ -213,6 +213,27 @@ var versionTable = []since{
 	{"POST /auth", 24, kept},
 	{"GET /distribution/{name}/json", 30, kept},
 
+	{"Config.ID", 30, kept},
+	{"Config.Version", 30, kept},
+	{"Config.CreatedAt", 30, kept},
+	{"Config.UpdatedAt", 30, kept},
+	{"Config.Spec", 30, kept},
+	{"ConfigSpec.Name", 30, kept},
+	{"ConfigSpec.Labels", 30, kept},
+	{"ConfigSpec.Data", 30, kept},
+	{"ConfigSpec.Templating", 37, kept}, // engines refuse it below
+
+	{"Secret.ID", 25, kept},
+	{"Secret.Version", 25, kept},
+	{"Secret.CreatedAt", 25, kept},
+	{"Secret.UpdatedAt", 25, kept},
+	{"Secret.Spec", 25, kept},
+	{"SecretSpec.Name", 25, kept},
+	{"SecretSpec.Labels", 25, kept},
+	{"SecretSpec.Data", 25, kept},
+	{"SecretSpec.Driver", 31, kept},
+	{"SecretSpec.Templating", 37, kept}, // engines refuse it below
+
 	{"Service.ID", 24, kept},
 	{"Service.Version", 24, kept},
 	{"Service.CreatedAt", 24, kept},
@@ -573,6 +594,8 @@ var versioned = []reflect.Type{
 	reflect.TypeFor[Cluster](),
 	reflect.TypeFor[InitOptions](),
 	reflect.TypeFor[JoinOptions](),
+	reflect.TypeFor[Config](),
+	reflect.TypeFor[Secret](),
 }
 
 func (s since) version() version { return version{1, s.minor} }

@@ -69,7 +69,11 @@ func allPlaces() []place {
 
 // sentPlaces are those of everything that is sent to engines.
 func sentPlaces() []place {
-	return slices.Concat(servicePlaces(), places("InitOptions", reflect.TypeFor[InitOptions](), nil), places("JoinOptions", reflect.TypeFor[JoinOptions](), nil))
+	all := servicePlaces()
+	for _, t := range []reflect.Type{reflect.TypeFor[InitOptions](), reflect.TypeFor[JoinOptions](), reflect.TypeFor[ConfigSpec](), reflect.TypeFor[SecretSpec]()} {
+		all = append(all, places(t.Name(), t, nil)...)
+	}
+	return all
 }
 
 // needs is the lowest API version that has a place: that of the newest row on

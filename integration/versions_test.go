@@ -55,7 +55,7 @@ func readVersionTable(t *testing.T) []versionRow {
 
 // answersOnly are types that no service spec holds.
 var answersOnly = []string{"Service", "UpdateStatus", "ServiceStatus", "JobStatus", "Task", "TaskStatus", "PortStatus",
-	"AttachedNetworkSpec", "NetworkConfigSource", "VolumeAttachment"}
+	"AttachedNetworkSpec", "NetworkConfigSource", "VolumeAttachment", "Config", "ConfigSpec", "Secret", "SecretSpec"}
 
 // gatedField is a field, or a value of one, that not every API version has, in
 // a service spec.

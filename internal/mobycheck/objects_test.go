@@ -28,6 +28,10 @@ var recorded = []struct {
 	{"service_list", pair{reflect.TypeFor[[]ours.Service](), reflect.TypeFor[[]swarm.Service]()}},
 	{"task_inspect", pair{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()}},
 	{"task_list", pair{reflect.TypeFor[[]ours.Task](), reflect.TypeFor[[]swarm.Task]()}},
+	{"config_inspect", pair{reflect.TypeFor[ours.Config](), reflect.TypeFor[swarm.Config]()}},
+	{"config_list", pair{reflect.TypeFor[[]ours.Config](), reflect.TypeFor[[]swarm.Config]()}},
+	{"secret_inspect", pair{reflect.TypeFor[ours.Secret](), reflect.TypeFor[swarm.Secret]()}},
+	{"secret_list", pair{reflect.TypeFor[[]ours.Secret](), reflect.TypeFor[[]swarm.Secret]()}},
 }
 
 // unreadable are recorded answers that moby's types refuse, with the reason.

@@ -22,6 +22,8 @@ type pair struct{ ours, moby reflect.Type }
 var pairs = []pair{
 	{reflect.TypeFor[ours.Service](), reflect.TypeFor[swarm.Service]()},
 	{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()},
+	{reflect.TypeFor[ours.Config](), reflect.TypeFor[swarm.Config]()},
+	{reflect.TypeFor[ours.Secret](), reflect.TypeFor[swarm.Secret]()},
 }
 
 // differences are those that are meant, each with its reason. Every one must
