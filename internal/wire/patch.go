@@ -8,8 +8,8 @@ func Patch(raw, before, after Node) Node {
 	switch {
 	case before.Equal(after):
 		return raw
-	case raw.Kind == Object && before.Kind == Object && after.Kind == Object:
-		return patchObject(raw, before, after)
+	case before.Kind == Object && after.Kind == Object && (raw.Kind == Object || raw.isAbsent()):
+		return patchObject(raw, before, after) // before may hold defaults for what raw lacks
 	case raw.Kind == Array && before.Kind == Array && after.Kind == Array && len(raw.Items) == len(before.Items):
 		return patchArray(raw, before, after)
 	}

@@ -123,6 +123,11 @@ func (n Node) IsNull() bool {
 	return n.Kind == Scalar && string(n.Literal) == "null"
 }
 
+// isAbsent reports a null, or no value at all.
+func (n Node) isAbsent() bool {
+	return n.Kind == Scalar && (n.Literal == nil || n.IsNull())
+}
+
 // fewMembers is the size up to which looking through an object is cheaper than
 // an index. Above it a hostile object would cost quadratic time.
 const fewMembers = 16
