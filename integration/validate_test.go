@@ -1,0 +1,103 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// border is one rule's specs on both sides of its border, see the tests of
+// Validate itself.
+type border struct {
+	ID       string
+	Accepted []json.RawMessage
+	Refused  []struct {
+		Spec json.RawMessage
+		Path string
+		Says string
+	}
+}
+
+func readBorders(t *testing.T, file string) []border {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/validate/" + file)
+	require.NoError(t, err)
+	var borders []border
+	require.NoError(t, json.Unmarshal(text, &borders))
+	return borders
+}
+
+// withSecretAndConfig makes a secret and a config of the test's name, and a
+// replacer for the specs that name them.
+func withSecretAndConfig(t *testing.T, e *engines.Engine) *strings.Replacer {
+	t.Helper()
+	name := serviceName(t, "")
+	ids := []string{"$NAME", name}
+	for kind, placeholder := range map[string]string{"secrets": "$SECRET", "configs": "$CONFIG"} {
+		var created struct{ ID string }
+		spec := map[string]any{"Name": name, "Data": base64.StdEncoding.EncodeToString([]byte("data"))}
+		require.NoError(t, e.Call(t.Context(), http.MethodPost, "/"+kind+"/create", spec, &created))
+		t.Cleanup(func() {
+			assert.NoError(t, e.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/"+kind+"/"+created.ID, nil, nil))
+		})
+		ids = append(ids, placeholder, created.ID)
+	}
+	return strings.NewReplacer(ids...)
+}
+
+// merged is a service that engines take, with a spec of a border merged in.
+func merged(t *testing.T, spec json.RawMessage, ids *strings.Replacer) swarm.ServiceSpec {
+	t.Helper()
+	s := swarm.ServiceSpec{
+		Name:         serviceName(t, ""),
+		Mode:         swarm.Replicated(0),
+		TaskTemplate: swarm.TaskSpec{ContainerSpec: swarm.ContainerSpec{Image: engines.Image1}},
+	}
+	require.NoError(t, json.Unmarshal([]byte(ids.Replace(string(spec))), &s))
+	return s
+}
+
+func TestEnginesDrawTheBordersThatValidateDraws(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, ids := newClient(t, e), withSecretAndConfig(t, e)
+		for _, b := range readBorders(t, "service.json") {
+			for _, spec := range b.Accepted {
+				change, err := client.Services.Create(t.Context(), merged(t, spec, ids), nil)
+				if assert.NoError(t, err, "%s: %s", b.ID, spec) {
+					assert.NoError(t, client.Services.Remove(t.Context(), change.ID))
+				}
+			}
+			for _, refused := range b.Refused {
+				change, err := client.Services.Create(t.Context(), merged(t, refused.Spec, ids), nil)
+				if !assert.Error(t, err, "%s: %s", b.ID, refused.Spec) {
+					assert.NoError(t, client.Services.Remove(t.Context(), change.ID))
+					continue
+				}
+				if isTooOld(err) {
+					continue // the engine never sees it
+				}
+				assert.ErrorContains(t, err, refused.Says, "%s: %s", b.ID, refused.Spec)
+			}
+		}
+	})
+}
+
+// isTooOld reports whether the client has refused a field that the engine does
+// not know.
+func isTooOld(err error) bool {
+	var tooOld *swarm.VersionError
+	return errors.As(err, &tooOld)
+}
