@@ -24,7 +24,9 @@ type Client struct {
 	Configs *ConfigClient
 	// Secrets creates, reads, labels and removes secrets.
 	Secrets *SecretClient
-	// System asks the engine about itself.
+	// Networks creates, reads and removes networks.
+	Networks *NetworkClient
+	// System asks the engine about itself, and registries through it.
 	System *SystemClient
 
 	*config
@@ -69,6 +71,7 @@ func New(opts ...Option) (*Client, error) {
 	c.Swarm = &SwarmClient{c}
 	c.Configs = &ConfigClient{c}
 	c.Secrets = &SecretClient{c}
+	c.Networks = &NetworkClient{c}
 	c.System = &SystemClient{c}
 	return c, nil
 }

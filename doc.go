@@ -27,7 +27,8 @@
 //   - Swarm: make, join, change and leave swarms, their join tokens, unlock keys
 //     and root of trust;
 //   - Configs and Secrets: create, inspect, list, label and remove them;
-//   - System: ask the engine about itself.
+//   - Networks: create, inspect, list and remove networks;
+//   - System: ask the engine about itself, and registries through it.
 //
 // [Client.Do] reaches every other endpoint, [Client.DialContext] lends the
 // connection to another HTTP client.

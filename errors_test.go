@@ -97,26 +97,34 @@ var recordedErrors = map[error]string{
 		service_create_secret_wrongname service_create_trailing_json service_create_two_modes service_create_wrong_type
 		service_inspect_baddefaults service_list_badfilter_json service_list_badfilter_string service_list_badstatus
 		service_update_bad_version service_update_badauthfrom service_update_no_version service_update_rollback_bad
-		service_update_rollback_none swarm_update_noversion task_list_filter_bad_desired`,
-	ErrNameConflict:    `config_create_dup network_create_dup secret_create_dup service_create_duplicate`,
+		service_update_rollback_none swarm_update_noversion task_list_filter_bad_desired
+		net_create_noname net_create_badname net_create_longname net_create_badsubnet net_create_badipam
+		net_create_ipv4off net_inspect_badverbose netf_bad netf_dangling_bad netf_type_bad auth_bad_address
+		dist_badref dist_id df_bad`,
+	ErrNameConflict: `config_create_dup network_create_dup secret_create_dup service_create_duplicate
+		net_create_ingress2`,
 	ErrVersionConflict: `config_update_stale_version swarm_update_stale`,
-	ErrInUse:           `config_delete_inuse network_delete_inuse secret_delete_inuse service_create_port_conflict`,
+	ErrInUse: `config_delete_inuse network_delete_inuse secret_delete_inuse service_create_port_conflict
+		net_remove_inuse net_remove_cfg_used net_remove_ingress_used net_remove_container`,
 	ErrNotFound: `config_delete_missing logs_container_missing logs_missing logs_task_missing network_delete_missing
-		node_delete_missing node_inspect_self secret_delete_missing service_delete_again`,
+		node_delete_missing node_inspect_self secret_delete_missing service_delete_again
+		net_create_baddriver net_create_configfrom_missing net_inspect_badscope`,
 	ErrImmutable:        `config_update_data service_update_mode service_update_rename`,
 	ErrAlreadyInSwarm:   `init_again join_again locked_join worker_init`,
 	ErrLocked:           `locked_leave locked_service_create locked_swarm`,
 	ErrInvalidUnlockKey: `locked_unlock_wrongformat locked_unlock_wrongkey`,
-	ErrAmbiguousRef:     `logs_ambiguous`,
-	ErrNoLeader:         `no_leader_nodes no_leader_swarm`,
-	ErrUnavailable:      `quorum_lost_create_second quorum_lost_services_first`,
-	ErrNotLocked:        `swarm_unlock_notlocked`,
-	ErrNotManager:       `worker_nodes worker_swarm`,
-	nil:                 `registry_auth_distribution_empty`, // the registry's trouble, not the engine's
+	ErrAmbiguousRef: `logs_ambiguous
+		net_remove_ambiguous`,
+	ErrNoLeader: `no_leader_nodes no_leader_swarm`,
+	ErrUnavailable: `quorum_lost_create_second quorum_lost_services_first
+		registry_auth_distribution_empty auth_unreachable auth_hub dist_unreachable`,
+	ErrNotLocked:  `swarm_unlock_notlocked`,
+	ErrNotManager: `worker_nodes worker_swarm`,
+	ErrForbidden:  `net_create_local_overlay net_remove_bridge`,
 }
 
 // mayHaveBeenCarriedOut are the recorded answers that leave a write's outcome open.
-var mayHaveBeenCarriedOut = strings.Fields(`quorum_lost_create_second quorum_lost_services_first registry_auth_distribution_empty`)
+var mayHaveBeenCarriedOut = strings.Fields(`quorum_lost_create_second quorum_lost_services_first`)
 
 // recording is an answer of a real engine, byte for byte.
 type recording struct {
@@ -235,6 +243,7 @@ func TestUsersOfAnObjectAreNamed(t *testing.T) {
 		"secret 'a' is in use by the following services: web, api":                                {"web", "api"},
 		"network n1 is in use by service 8wbdklq4qpeqj4dsynjcmsdpt":                               {"8wbdklq4qpeqj4dsynjcmsdpt"},
 		"port '8081' is already in use by service 'p1' (f1n39zo3fugjgeu33f00nw7w6) as an ingress": {"p1"},
+		"ingress network cannot be removed because service s1 depends on it":                      {"s1"},
 		"network n1 is in use by task x":                                                          nil,
 	} {
 		client := rawEngine(t, rawAnswer(400, `{"message":"rpc error: code = FailedPrecondition desc = `+message+`"}`))

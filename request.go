@@ -36,6 +36,8 @@ type call struct {
 	query  url.Values
 	header http.Header
 	repeat repeat
+	// attempts bounds how often it is sent, where the policy would allow more.
+	attempts int
 
 	// encode makes the body for the API version agreed on, and may choose a
 	// higher one for the request; nil means no body.
@@ -288,6 +290,9 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 	if call.repeat == repeatRead {
 		attempts = c.retry.ReadAttempts
 	}
+	if call.attempts > 0 {
+		attempts = min(attempts, call.attempts)
+	}
 	renegotiated, unknown := false, false
 	for attempt := 1; ; attempt++ {
 		agreed, failure := c.attempt(ctx, call, attempt, finish)
@@ -296,7 +301,7 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 			return nil
 		}
 		failure.attempts = max(failure.attempts, attempt)
-		unknown = unknown || failure.executed && call.repeat != repeatRead
+		unknown = unknown || failure.executed && call.repeat.changes()
 		if isVersionRefusal(failure) && !call.versionless && c.negotiator.pinned == (version{}) {
 			c.negotiator.forget(agreed)
 			if !renegotiated && !call.hasRawBody() {

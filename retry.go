@@ -74,6 +74,7 @@ const (
 	repeatNever   repeat = iota // a write that nothing guards
 	repeatRead                  // reading changes nothing
 	repeatGuarded               // a version, a unique name or a full ID lets it happen only once
+	repeatUnsent                // it changes nothing, but only one may arrive
 )
 
 // mayRepeat is the one rule about sending a request again: reads if that may
@@ -88,6 +89,9 @@ func (e *Error) mayRepeat(r repeat) bool {
 	}
 	return r == repeatGuarded
 }
+
+// changes tells requests of which it matters whether they were carried out.
+func (r repeat) changes() bool { return r == repeatNever || r == repeatGuarded }
 
 // rule is one line of the table of answers: what an answer with that status, or
 // with that text whatever its status, means.
@@ -124,8 +128,11 @@ var rules = []rule{
 	{text: "renaming services is not supported", kind: ErrImmutable},
 	{text: "service mode change is not allowed", kind: ErrImmutable},
 	{text: "only updates to Labels are allowed", kind: ErrImmutable},
-	{text: " matches found)", kind: ErrAmbiguousRef},
+	{text: " matches found", kind: ErrAmbiguousRef},
 	{text: "in use by", kind: ErrInUse},
+	{text: " is in use", kind: ErrInUse}, // a volume, a network's configuration
+	{text: "has active endpoints", kind: ErrInUse},
+	{text: "cannot be removed because service", kind: ErrInUse},
 	{text: "incomplete log stream", kind: ErrLogsIncomplete},
 	{text: "logging driver does not support reading", kind: ErrLogsNotReadable},
 
@@ -150,6 +157,11 @@ var rules = []rule{
 	{status: 500, text: "unsupported registryAuthFrom", kind: ErrInvalid},
 	{status: 500, text: "tail value must be", kind: ErrInvalid},
 	{status: 500, text: ": invalid syntax", kind: ErrInvalid},
+	{status: 500, text: "Invalid subnet", kind: ErrInvalid},
+	{status: 500, text: "invalid filter", kind: ErrInvalid},
+	{status: 500, text: "invalid name:", kind: ErrInvalid},
+	{status: 500, text: "no manifest found for full image ID", kind: ErrInvalid},
+	{status: 500, text: "/v2/", kind: ErrUnavailable},   // a registry that the engine cannot reach
 	{status: 500, text: " not found", kind: ErrInvalid}, // what a spec refers to
 
 	{status: 400, kind: ErrInvalid},
@@ -224,8 +236,13 @@ func stripRPC(message string) string {
 }
 
 // usersIn finds the services in "… is in use by the following services: a, b",
-// "… is in use by service ID" and "… in use by service 'a' (ID) as …".
+// "… is in use by service ID", "… in use by service 'a' (ID) as …" and "… cannot
+// be removed because service ID depends on it".
 func usersIn(message string) []string {
+	if _, user, ok := strings.Cut(message, "because service "); ok {
+		id, _, _ := strings.Cut(user, " ")
+		return []string{id}
+	}
 	_, users, _ := strings.Cut(message, "in use by ")
 	for _, prefix := range []string{"the following services: ", "the following service: "} {
 		if list, ok := strings.CutPrefix(users, prefix); ok {

@@ -585,6 +585,27 @@ var versionTable = []since{
 	{"JoinOptions.AdvertiseAddr", 24, kept},
 	{"JoinOptions.DataPathAddr", 30, kept},
 	{"JoinOptions.Availability", 25, kept}, // in no published document
+	{"NetworkSpec.Name", 24, kept},
+	{"NetworkSpec.Driver", 24, kept},
+	{"NetworkSpec.Scope", 30, kept},
+	{"NetworkSpec.EnableIPv4", 48, kept},
+	{"NetworkSpec.EnableIPv6", 24, kept},
+	{"NetworkSpec.IPAM", 24, kept},
+	{"NetworkSpec.Internal", 24, kept},
+	{"NetworkSpec.Attachable", 25, kept},
+	{"NetworkSpec.Ingress", 29, kept},
+	{"NetworkSpec.ConfigOnly", 30, kept},
+	{"NetworkSpec.ConfigFrom", 30, kept},
+	{"NetworkSpec.Options", 24, kept},
+	{"NetworkSpec.Labels", 24, kept},
+
+	{"IPAM.Driver", 24, kept},
+	{"IPAM.Options", 24, kept},
+	{"IPAM.Config", 24, kept},
+	{"IPAMConfig.Subnet", 24, kept},
+	{"IPAMConfig.IPRange", 24, kept},
+	{"IPAMConfig.Gateway", 24, kept},
+	{"IPAMConfig.AuxiliaryAddresses", 24, kept},
 }
 
 // versioned are the types whose fields are in the table, with all that they hold.
@@ -596,6 +617,7 @@ var versioned = []reflect.Type{
 	reflect.TypeFor[JoinOptions](),
 	reflect.TypeFor[Config](),
 	reflect.TypeFor[Secret](),
+	reflect.TypeFor[NetworkSpec](),
 }
 
 func (s since) version() version { return version{1, s.minor} }
