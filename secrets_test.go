@@ -76,8 +76,9 @@ func (e *objectEngine) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		e.bodies = append(e.bodies, string(body))
 	}
+	hook := e.hook
 	e.mu.Unlock()
-	if e.hook != nil && e.hook(w, r, path) {
+	if hook != nil && hook(w, r, path) {
 		return
 	}
 	e.answer(w, r, path, body)
@@ -247,7 +248,9 @@ func TestSecretDataIsInNoErrorAndNoLog(t *testing.T) {
 		},
 		"fine": nil,
 	} {
+		engine.mu.Lock() // a request that was given up may still be there
 		engine.hook = hook
+		engine.mu.Unlock()
 		for _, spec := range []swarm.SecretSpec{spec, withDriver, tooBig} {
 			_, err := client.Secrets.Create(t.Context(), spec)
 			fmt.Fprintf(&seen, "%s: %v %+v %#v %q\n", name, err, err, err, err)

@@ -54,7 +54,11 @@ func newScriptedEngine(t *testing.T, apiVersion string) (*scriptedEngine, *swarm
 	return e, client
 }
 
-func (e *scriptedEngine) answer(endpoint string, answers ...[]byte) { e.answers[endpoint] = answers }
+func (e *scriptedEngine) answer(endpoint string, answers ...[]byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answers[endpoint] = answers
+}
 
 func (e *scriptedEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", e.apiVersion)
