@@ -46,6 +46,14 @@
 // unchanged spec is not sent at all. This matters, because engines compare specs
 // deeply: a field lost on the way restarts every task.
 //
+// # Knowing when a change is done
+//
+// Every change of a service returns a [Rollout], which [ServiceClient.Wait] waits
+// for: nil means that all tasks that shall run do, with the spec that was sent, and
+// have done so for a while. An update that was rolled back or paused, a service that
+// was removed or changed by somebody else is a [*RolloutError] that says which, and
+// why the tasks did not run. [ServiceClient.Watch] tells the way there.
+//
 // # Errors
 //
 // An error says what failed, for which object, and what the engine answered.

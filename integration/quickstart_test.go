@@ -50,7 +50,7 @@ func TestQuickstartTellsAServicesLife(t *testing.T) {
 		require.NoError(t, err, out.String())
 		said := out.String()
 		for _, line := range []string{"engine " + e.Version, "deploying", "2 of 2 tasks run", "stdout ", "scaling to 3", "3 of 3 tasks run",
-			"updating the image to " + engines.Image2, "rolling back", "removing", "done"} {
+			"updating the image to " + engines.Image2, "3 of 3 tasks run", "rolling back", "3 of 3 tasks run", "removing", "done"} {
 			_, rest, found := strings.Cut(said, line)
 			if !assert.True(t, found, "%q does not follow in:\n%s", line, out.String()) {
 				break

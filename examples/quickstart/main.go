@@ -68,10 +68,11 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err := t.look(ctx); err != nil {
 		return err
 	}
-	if err := t.deploy(ctx, *image, command); err != nil {
+	change, err := t.deploy(ctx, *image, command)
+	if err != nil {
 		return err
 	}
-	err = t.live(ctx, *next)
+	err = t.live(ctx, change, *next)
 	return errors.Join(err, t.remove(ctx))
 }
 
@@ -103,7 +104,7 @@ func (t *tour) look(ctx context.Context) error {
 	return nil
 }
 
-func (t *tour) deploy(ctx context.Context, image string, command []string) error {
+func (t *tour) deploy(ctx context.Context, image string, command []string) (*swarm.ServiceChange, error) {
 	t.say("deploying %s: 2 replicas of %s", t.name, image)
 	change, err := t.client.Services.Create(ctx, swarm.ServiceSpec{
 		Name: t.name,
@@ -118,20 +119,20 @@ func (t *tour) deploy(ctx context.Context, image string, command []string) error
 		UpdateConfig: swarm.UpdateConfig{Order: swarm.StartFirst, Monitor: time.Second},
 	}, nil)
 	if errors.Is(err, swarm.ErrNameConflict) {
-		return fmt.Errorf("there is a service %s already; choose another name with -name, or remove it", t.name)
+		return nil, fmt.Errorf("there is a service %s already; choose another name with -name, or remove it", t.name)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, warning := range change.Warnings {
 		t.say("warning: %s", warning)
 	}
-	return nil
+	return change, nil
 }
 
 // live is what happens between deploying and removing.
-func (t *tour) live(ctx context.Context, next string) error {
-	if err := t.wait(ctx, 2); err != nil {
+func (t *tour) live(ctx context.Context, deployed *swarm.ServiceChange, next string) error {
+	if err := t.wait(ctx, deployed); err != nil {
 		return err
 	}
 	if err := t.printLogs(ctx); err != nil {
@@ -143,78 +144,46 @@ func (t *tour) live(ctx context.Context, next string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.wait(ctx, 3); err != nil {
-		return err
-	}
 
 	t.say("updating the image to %s", next)
 	err = t.change(ctx, func(spec *swarm.ServiceSpec) { spec.TaskTemplate.ContainerSpec.Image = next })
 	if err != nil {
 		return err
 	}
-	if err := t.wait(ctx, 3); err != nil {
-		return err
-	}
 
 	t.say("rolling back")
-	if _, err := t.client.Services.Rollback(ctx, t.name, nil); err != nil {
+	back, err := t.client.Services.Rollback(ctx, t.name, nil)
+	if err != nil {
 		return err
 	}
-	return t.wait(ctx, 3)
+	return t.wait(ctx, back)
 }
 
+// change changes the service and waits until the change is done.
 func (t *tour) change(ctx context.Context, edit func(*swarm.ServiceSpec)) error {
-	_, err := t.client.Services.Modify(ctx, t.name, func(service *swarm.Service) error {
+	change, err := t.client.Services.Modify(ctx, t.name, func(service *swarm.Service) error {
 		edit(&service.Spec)
 		return nil
 	}, nil)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.wait(ctx, change)
 }
 
-// wait returns when as many tasks of the current spec run as there shall be, and
-// no others.
-func (t *tour) wait(ctx context.Context, replicas int) error {
-	started := time.Now()
-	for {
-		current, err := t.running(ctx, &swarm.TaskListOptions{Services: []string{t.name}, UpToDate: true})
+// wait says how a change gets on, until it is done or has failed.
+func (t *tour) wait(ctx context.Context, change *swarm.ServiceChange) error {
+	last := ""
+	for progress, err := range t.client.Services.Watch(ctx, change.Rollout, nil) {
 		if err != nil {
 			return err
 		}
-		all, err := t.running(ctx, &swarm.TaskListOptions{Services: []string{t.name}})
-		if err != nil {
-			return err
-		}
-		if current.running == replicas && all.running == replicas {
-			t.say("  %d of %d tasks run, after %s", current.running, replicas, time.Since(started).Round(100*time.Millisecond))
-			return nil
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d tasks run%s: %w", current.running, replicas, current.reason, ctx.Err())
+		if line := progress.String(); line != last {
+			t.say("  %s", line)
+			last = line
 		}
 	}
-}
-
-// census is how many tasks run, and what the last one that does not says.
-type census struct {
-	running int
-	reason  string
-}
-
-func (t *tour) running(ctx context.Context, opts *swarm.TaskListOptions) (census, error) {
-	var c census
-	for task, err := range t.client.Tasks.All(ctx, opts) {
-		if err != nil {
-			return c, err
-		}
-		if task.Status.State == swarm.TaskRunning {
-			c.running++
-		} else if task.Status.Err != "" {
-			c.reason = fmt.Sprintf(" (%s: %s)", task.Status.State, task.Status.Err)
-		}
-	}
-	return c, nil
+	return nil
 }
 
 func (t *tour) printLogs(ctx context.Context) error {

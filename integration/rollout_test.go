@@ -1,0 +1,190 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// wait waits for a rollout with a bound of its own.
+func wait(t *testing.T, client *swarm.Client, rollout swarm.Rollout) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return client.Services.Wait(ctx, rollout, nil)
+}
+
+// deploy creates a service and waits until it runs.
+func deploy(t *testing.T, client *swarm.Client, spec swarm.ServiceSpec) string {
+	t.Helper()
+	change, err := client.Services.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+	removeLater(t, client, change.ID)
+	require.NoError(t, wait(t, client, change.Rollout))
+	return change.ID
+}
+
+func TestWaitEndsWhenTheServiceIsAsWanted(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := testSpec(serviceName(t, ""))
+		spec.Mode = swarm.Replicated(2)
+		id := deploy(t, client, spec)
+		assert.Len(t, runningTasks(t, client, id, 2), 2)
+
+		for name, edit := range map[string]func(*swarm.ServiceSpec){
+			"image": func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Image = engines.Image2 },
+			"scale": func(s *swarm.ServiceSpec) { s.Mode = swarm.Replicated(3) },
+			"label": func(s *swarm.ServiceSpec) { s.Labels = map[string]string{"a": "b"} },
+			"order": func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = swarm.StartFirst; s.TaskTemplate.ForceUpdate++ },
+		} {
+			change := update(t, client, id, edit)
+			stored, err := json.Marshal(change.Rollout) // by another process, perhaps
+			require.NoError(t, err)
+			var rollout swarm.Rollout
+			require.NoError(t, json.Unmarshal(stored, &rollout))
+			require.NoError(t, wait(t, client, rollout), name)
+			service, err := client.Services.Inspect(t.Context(), id)
+			require.NoError(t, err)
+			tasks, err := client.Tasks.List(t.Context(), &swarm.TaskListOptions{Services: []string{id}, UpToDate: true})
+			require.NoError(t, err)
+			assert.EqualValues(t, *service.Spec.Mode.Replicated.Replicas, len(idsIn(tasks, swarm.TaskRunning)), name)
+		}
+		change := update(t, client, id, func(s *swarm.ServiceSpec) { s.Mode = swarm.Replicated(0) })
+		require.NoError(t, wait(t, client, change.Rollout))
+		tasks, err := client.Services.Tasks(t.Context(), id)
+		require.NoError(t, err)
+		assert.Empty(t, idsIn(tasks, swarm.TaskRunning))
+		rollout, err := client.Services.CurrentRollout(t.Context(), id)
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, rollout))
+	})
+}
+
+func TestWaitTellsAFailedUpdateFromADoneOne(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		for action, want := range map[swarm.FailureAction]error{
+			swarm.PauseOnFailure:    swarm.ErrRolloutPaused,
+			swarm.RollbackOnFailure: swarm.ErrRolledBack,
+		} {
+			spec := testSpec(serviceName(t, string(action)))
+			spec.UpdateConfig = swarm.UpdateConfig{FailureAction: action, Monitor: time.Second}
+			spec.RollbackConfig = swarm.UpdateConfig{Monitor: time.Second}
+			id := deploy(t, client, spec)
+			change := update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Args = []string{"-exit", "3"} })
+			err := wait(t, client, change.Rollout)
+			require.ErrorIs(t, err, want)
+			var rollout *swarm.RolloutError
+			require.ErrorAs(t, err, &rollout)
+			assert.Contains(t, err.Error(), "task: non-zero exit (3)")
+			if action == swarm.RollbackOnFailure {
+				current, err := client.Services.CurrentRollout(t.Context(), id)
+				require.NoError(t, err)
+				assert.NoError(t, wait(t, client, current), "what it was rolled back to runs")
+				continue
+			}
+			back, err := client.Services.Rollback(t.Context(), id, nil)
+			require.NoError(t, err)
+			assert.NoError(t, wait(t, client, back.Rollout), "a rollback that was asked for is a success")
+		}
+	})
+}
+
+func TestWaitTellsWhatBecameOfTheService(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		id := deploy(t, client, testSpec(serviceName(t, "")))
+		first := update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Hostname = "first" })
+		update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Hostname = "second" })
+		assert.ErrorIs(t, wait(t, client, first.Rollout), swarm.ErrSuperseded)
+		rollout, err := client.Services.CurrentRollout(t.Context(), id)
+		require.NoError(t, err)
+		time.AfterFunc(200*time.Millisecond, func() { client.Services.Remove(context.WithoutCancel(t.Context()), id) })
+		assert.ErrorIs(t, wait(t, client, rollout), swarm.ErrRemoved)
+	})
+}
+
+func TestWaitSaysWhatIsMissingAtItsDeadline(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		for reason, edit := range map[string]func(*swarm.ServiceSpec){
+			"no suitable node": func(s *swarm.ServiceSpec) {
+				s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.nope==1"}}
+			},
+			"No such image": func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Image = "127.0.0.1:1/nope:1" },
+		} {
+			spec := testSpec(serviceName(t, ""))
+			edit(&spec)
+			change, err := client.Services.Create(t.Context(), spec, nil)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			err = client.Services.Wait(ctx, change.Rollout, nil)
+			cancel()
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "0 of 1 tasks run")
+			assert.ErrorContains(t, err, reason)
+			require.NoError(t, client.Services.Remove(t.Context(), change.ID))
+		}
+	})
+}
+
+func TestWaitKnowsEveryMode(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		global := testSpec(serviceName(t, "global"))
+		global.Mode = swarm.Global()
+		deploy(t, client, global)
+
+		nowhere := testSpec(serviceName(t, "nowhere"))
+		nowhere.Mode = swarm.Global()
+		nowhere.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.nope==1"}}
+		job := testSpec(serviceName(t, "job"), "-exit", "0")
+		job.Mode, job.UpdateConfig = swarm.ReplicatedJob(3, 2), swarm.UpdateConfig{}
+		id := deploy(t, client, job)
+		again := update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate++ })
+		require.NoError(t, wait(t, client, again.Rollout))
+		everywhere := testSpec(serviceName(t, "everywhere"), "-exit", "0")
+		everywhere.Mode, everywhere.UpdateConfig = swarm.GlobalJob(), swarm.UpdateConfig{}
+		deploy(t, client, everywhere)
+		failing := testSpec(serviceName(t, "failing"), "-exit", "3")
+		failing.Mode, failing.UpdateConfig = swarm.ReplicatedJob(2, 0), swarm.UpdateConfig{}
+		failing.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+		for want, spec := range map[error]swarm.ServiceSpec{swarm.ErrNoEligibleNode: nowhere, swarm.ErrJobFailed: failing} {
+			change, err := client.Services.Create(t.Context(), spec, nil)
+			require.NoError(t, err)
+			removeLater(t, client, change.ID)
+			assert.ErrorIs(t, wait(t, client, change.Rollout), want)
+		}
+	})
+}
+
+func TestWatchTellsTheWay(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := testSpec(serviceName(t, ""))
+		spec.Mode = swarm.Replicated(2)
+		change, err := client.Services.Create(t.Context(), spec, nil)
+		require.NoError(t, err)
+		removeLater(t, client, change.ID)
+		var lines []string
+		var last swarm.Progress
+		for progress, err := range client.Services.Watch(t.Context(), change.Rollout, &swarm.WaitOptions{StableFor: time.Second}) {
+			require.NoError(t, err)
+			lines, last = append(lines, progress.String()), progress
+		}
+		assert.Equal(t, spec.Name+": 2 of 2 tasks run", lines[len(lines)-1])
+		assert.Greater(t, len(lines), 1)
+		assert.True(t, last.Settled)
+		assert.Len(t, last.Tasks, 2)
+	})
+}
