@@ -20,6 +20,8 @@ type Client struct {
 	Tasks *TaskClient
 	// Swarm makes, joins, changes and leaves swarms.
 	Swarm *SwarmClient
+	// Nodes reads, changes and removes the nodes of a swarm.
+	Nodes *NodeClient
 	// Configs creates, reads, labels and removes configs.
 	Configs *ConfigClient
 	// Secrets creates, reads, labels and removes secrets.
@@ -69,6 +71,7 @@ func New(opts ...Option) (*Client, error) {
 	c.Services = &ServiceClient{c}
 	c.Tasks = &TaskClient{c}
 	c.Swarm = &SwarmClient{c}
+	c.Nodes = &NodeClient{c}
 	c.Configs = &ConfigClient{c}
 	c.Secrets = &SecretClient{c}
 	c.Networks = &NetworkClient{c}

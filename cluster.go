@@ -211,27 +211,3 @@ func (t JoinTokens) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String
 
 // LogValue keeps tokens out of logs.
 func (t JoinTokens) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// NodeRole is what a node is in a swarm.
-type NodeRole string
-
-// The roles of nodes.
-const (
-	// RoleWorker runs tasks.
-	RoleWorker NodeRole = "worker"
-	// RoleManager runs the swarm, and tasks too.
-	RoleManager NodeRole = "manager"
-)
-
-// NodeAvailability says whether a node takes tasks.
-type NodeAvailability string
-
-// The availabilities of nodes.
-const (
-	// NodeActive takes tasks.
-	NodeActive NodeAvailability = "active"
-	// NodePause keeps the tasks it has and takes no new ones.
-	NodePause NodeAvailability = "pause"
-	// NodeDrain takes no tasks; those it has are moved to other nodes.
-	NodeDrain NodeAvailability = "drain"
-)

@@ -206,7 +206,7 @@ func (c *ConfigClient) SetLabels(ctx context.Context, ref string, labels map[str
 		find = func() (*Config, error) { return c.inspect(ctx, op, config.ID) } // names move, IDs do not
 		config.Spec.Labels = labels
 		call := &call{op: op, object: ref, to: to("/configs/{id}/update", config.ID)}
-		return writeBack(ctx, c.client, call, "ConfigSpec", config.Raw, config.Version, config.Spec)
+		return mayBeSetAgain(writeBack(ctx, c.client, call, "ConfigSpec", config.Raw, config.Version, config.Spec))
 	})
 }
 

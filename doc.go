@@ -26,6 +26,8 @@
 //   - Tasks: read tasks and their logs;
 //   - Swarm: make, join, change and leave swarms, their join tokens, unlock keys
 //     and root of trust;
+//   - Nodes: inspect, list, label, promote, demote, drain, activate and remove
+//     them;
 //   - Configs and Secrets: create, inspect, list, label and remove them;
 //   - Networks: create, inspect, list and remove networks;
 //   - System: ask the engine about itself, and registries through it.

@@ -22,12 +22,14 @@ func (f filters) add(key string, values ...string) {
 }
 
 // addLabels asks for all of the labels; an empty value asks for presence.
-func (f filters) addLabels(labels map[string]string) {
+func (f filters) addLabels(labels map[string]string) { f.addLabelsBy("label", labels) }
+
+func (f filters) addLabelsBy(filter string, labels map[string]string) {
 	for key, value := range labels {
 		if value != "" {
 			key += "=" + value
 		}
-		f.add("label", key)
+		f.add(filter, key)
 	}
 }
 

@@ -98,3 +98,14 @@ func (c *Client) modify(ctx context.Context, once func(context.Context) error) e
 		}
 	}
 }
+
+// mayBeSetAgain makes an ordinary conflict of a lost answer to a change that may
+// be made twice: whether it was the first request that won, or somebody else,
+// shows when the object is read again.
+func mayBeSetAgain(err error) error {
+	var lost *OutcomeUnknownError
+	if errors.As(err, &lost) && errors.Is(err, ErrVersionConflict) {
+		return lost.Err
+	}
+	return err
+}

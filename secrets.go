@@ -261,7 +261,7 @@ func (s *SecretClient) SetLabels(ctx context.Context, ref string, labels map[str
 		find = func() (*Secret, error) { return s.inspect(ctx, op, secret.ID) } // names move, IDs do not
 		secret.Spec.Labels = labels
 		call := &call{op: op, object: ref, to: to("/secrets/{id}/update", secret.ID)}
-		return writeBack(ctx, s.client, call, "SecretSpec", secret.Raw, secret.Version, secret.Spec)
+		return mayBeSetAgain(writeBack(ctx, s.client, call, "SecretSpec", secret.Raw, secret.Version, secret.Spec))
 	})
 }
 

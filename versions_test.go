@@ -70,7 +70,14 @@ func allPlaces() []place {
 // sentPlaces are those of everything that is sent to engines.
 func sentPlaces() []place {
 	all := servicePlaces()
-	for _, t := range []reflect.Type{reflect.TypeFor[InitOptions](), reflect.TypeFor[JoinOptions](), reflect.TypeFor[ConfigSpec](), reflect.TypeFor[SecretSpec](), reflect.TypeFor[NetworkSpec]()} {
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[InitOptions](),
+		reflect.TypeFor[JoinOptions](),
+		reflect.TypeFor[NodeSpec](),
+		reflect.TypeFor[ConfigSpec](),
+		reflect.TypeFor[SecretSpec](),
+		reflect.TypeFor[NetworkSpec](),
+	} {
 		all = append(all, places(t.Name(), t, nil)...)
 	}
 	return all

@@ -248,3 +248,17 @@ func TestSecretsAreListedByWhatIsAskedFor(t *testing.T) {
 			Labels: map[string]string{"list-secrets": "1"}}))
 	})
 }
+
+// The engine's own answer below the version that the library asks for.
+func TestEnginesRefuseTemplatingBelowItsVersion(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		for path, remove := range map[string]func(context.Context, string) error{"secrets": client.Secrets.Remove, "configs": client.Configs.Remove} {
+			name := serviceName(t, path)
+			spec := map[string]any{"Name": name, "Data": []byte("x"), "Templating": map[string]string{"Name": "golang"}}
+			removeWhenFree(t, func(ctx context.Context) error { return remove(ctx, name) })
+			assert.ErrorContains(t, e.Call(t.Context(), http.MethodPost, "/v1.36/"+path+"/create", spec, nil), "templating is not supported on the specified API version")
+			assert.NoError(t, e.Call(t.Context(), http.MethodPost, "/v1.37/"+path+"/create", spec, nil))
+		}
+	})
+}

@@ -9,6 +9,8 @@ require (
 
 require github.com/containerd/errdefs v1.0.0
 
+require github.com/distribution/reference v0.6.0 // indirect
+
 require (
 	github.com/Microsoft/go-winio v0.6.4 // indirect
 	github.com/docker/go-units v0.5.0 // indirect

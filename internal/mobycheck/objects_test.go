@@ -28,6 +28,8 @@ var recorded = []struct {
 	{"service_list", pair{reflect.TypeFor[[]ours.Service](), reflect.TypeFor[[]swarm.Service]()}},
 	{"task_inspect", pair{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()}},
 	{"task_list", pair{reflect.TypeFor[[]ours.Task](), reflect.TypeFor[[]swarm.Task]()}},
+	{"node_inspect", pair{reflect.TypeFor[ours.Node](), reflect.TypeFor[swarm.Node]()}},
+	{"node_list", pair{reflect.TypeFor[[]ours.Node](), reflect.TypeFor[[]swarm.Node]()}},
 	{"config_inspect", pair{reflect.TypeFor[ours.Config](), reflect.TypeFor[swarm.Config]()}},
 	{"config_list", pair{reflect.TypeFor[[]ours.Config](), reflect.TypeFor[[]swarm.Config]()}},
 	{"secret_inspect", pair{reflect.TypeFor[ours.Secret](), reflect.TypeFor[swarm.Secret]()}},

@@ -22,6 +22,7 @@ type pair struct{ ours, moby reflect.Type }
 var pairs = []pair{
 	{reflect.TypeFor[ours.Service](), reflect.TypeFor[swarm.Service]()},
 	{reflect.TypeFor[ours.Task](), reflect.TypeFor[swarm.Task]()},
+	{reflect.TypeFor[ours.Node](), reflect.TypeFor[swarm.Node]()},
 	{reflect.TypeFor[ours.Config](), reflect.TypeFor[swarm.Config]()},
 	{reflect.TypeFor[ours.Secret](), reflect.TypeFor[swarm.Secret]()},
 }
