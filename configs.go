@@ -78,8 +78,8 @@ func (c ConfigSpec) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(
 const MaxConfigSize = 1_024_000 - 1
 
 // ReadConfigData reads the data of a config to the end of r, but not further
-// than that engines would take it. No data, or more than [MaxConfigSize] bytes,
-// is [ErrInvalid].
+// than that engines would take it. It is taken as it is, with a newline at its
+// end. No data, or more than [MaxConfigSize] bytes, is [ErrInvalid].
 func ReadConfigData(r io.Reader) ([]byte, error) {
 	return readData(r, "read config data", "", MaxConfigSize)
 }

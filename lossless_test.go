@@ -279,3 +279,39 @@ func TestSpecWithUnknownFieldsIsSentAtTheEnginesOwnVersion(t *testing.T) {
 	require.ErrorAs(t, err, &tooOld)
 	assert.Equal(t, VersionError{Field: "ServiceSpec.FromTheFuture", Have: maxVersion.String()}, *tooOld)
 }
+
+// Whatever an engine sends, a change of it is JSON with that change, and nothing
+// if there is none.
+func FuzzChangedSpec(f *testing.F) {
+	for _, seed := range []string{
+		`{"ID":"x","Spec":{"Labels":{"a":"b"},"Role":"worker","Availability":"active","New":{"x":[null]}}}`,
+		`{"ID":"x","Spec":{"Availability":{"x":1},"Availability":null}}`,
+		`{"ID":"x","spec":{"availability":"drain"},"SPEC":null}`,
+		`{"ID":"x","Spec":null}`, `{"ID":"x"}`, `{"ID":"x","Spec":[]}`, `{}`, `[`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		node, err := decodeNode(raw)
+		if err != nil {
+			return
+		}
+		var object struct{ Spec json.RawMessage }
+		if wire.Unmarshal(raw, &object) != nil {
+			return
+		}
+		node.Spec.Availability = "pause"
+		_, changed, err := changedSpec(raw, node.Spec)
+		if err != nil {
+			return
+		}
+		var sent NodeSpec
+		require.NoError(t, wire.Unmarshal(changed.Append(nil), &sent))
+		assert.Equal(t, NodePause, sent.Availability)
+
+		node.Raw = json.RawMessage(`{"Spec":` + string(changed.Append(nil)) + `}`)
+		before, after, err := changedSpec(node.Raw, sent)
+		require.NoError(t, err)
+		assert.True(t, after.Equal(before), "%s became %s", before.Append(nil), after.Append(nil))
+	})
+}

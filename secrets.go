@@ -89,8 +89,8 @@ func (s SecretSpec) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(
 const MaxSecretSize = 512_000 - 1
 
 // ReadSecretData reads the data of a secret to the end of r, but not further
-// than that engines would take it. No data, or more than [MaxSecretSize] bytes,
-// is [ErrInvalid].
+// than that engines would take it. It is taken as it is, with a newline at its
+// end. No data, or more than [MaxSecretSize] bytes, is [ErrInvalid].
 func ReadSecretData(r io.Reader) ([]byte, error) {
 	return readData(r, "read secret data", "", MaxSecretSize)
 }

@@ -4,8 +4,11 @@ package integration
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,6 +120,53 @@ func TestLabelsOfANodePlaceTasksAndRestartNone(t *testing.T) {
 		assert.Equal(t, map[string]string{"place": "here"}, labelled.Spec.Labels)
 		assert.Equal(t, node.Spec.Role, labelled.Spec.Role)
 		assert.Equal(t, node.Spec.Availability, labelled.Spec.Availability)
+	})
+}
+
+// All writers get their label in, however many versions are lost on the way.
+func TestNodeIsModifiedByManyAtOnce(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		node := ownNode(t, client)
+		want := map[string]string{}
+		var writers sync.WaitGroup
+		for i := range 8 {
+			label := fmt.Sprint("writer", i)
+			want[label] = ""
+			writers.Go(func() {
+				assert.NoError(t, client.Nodes.Modify(t.Context(), node.ID, func(n *swarm.Node) error {
+					labels := maps.Clone(n.Spec.Labels)
+					if labels == nil {
+						labels = map[string]string{}
+					}
+					labels[label], n.Spec.Labels = "", labels
+					return nil
+				}))
+			})
+		}
+		writers.Wait()
+		labelled, err := client.Nodes.Inspect(t.Context(), node.ID)
+		require.NoError(t, err)
+		assert.Equal(t, want, labelled.Spec.Labels)
+	})
+}
+
+func TestNodeIsNotFoundByTheNameInItsSpec(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, ctx := newClient(t, e), t.Context()
+		node := ownNode(t, client)
+		naming := func(name string) error {
+			return client.Nodes.Modify(context.WithoutCancel(ctx), node.ID, func(n *swarm.Node) error { n.Spec.Name = name; return nil })
+		}
+		require.NoError(t, naming("nickname"))
+		t.Cleanup(func() { assert.NoError(t, naming("")) })
+		named, err := client.Nodes.Inspect(ctx, node.ID)
+		require.NoError(t, err)
+		assert.Equal(t, "nickname", named.Spec.Name)
+		_, err = client.Nodes.Inspect(ctx, "nickname")
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
+		_, err = client.Nodes.Inspect(ctx, node.Description.Hostname)
+		assert.NoError(t, err)
 	})
 }
 
