@@ -1,0 +1,151 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// hint is one thing that Lint knows, see the tests of Lint itself.
+type hint struct {
+	ID       string
+	Accepted []json.RawMessage
+	Found    []found
+}
+
+type found struct {
+	Spec       json.RawMessage
+	Path       string
+	API, Needs string
+	Becomes    json.RawMessage
+	Task       string
+}
+
+func TestEnginesDoWhatLintSays(t *testing.T) {
+	text, err := os.ReadFile("../testdata/validate/lint.json")
+	require.NoError(t, err)
+	var hints []hint
+	require.NoError(t, json.Unmarshal(text, &hints))
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, ids := newClient(t, e), withSecretAndConfig(t, e)
+		failing := map[string]string{} // why the task of a service does not start
+		for _, h := range hints {
+			for _, spec := range h.Accepted {
+				s := merged(t, spec, ids)
+				if len(s.Lint(e.APIVersion)) > 0 {
+					continue // newer than the engine
+				}
+				change, err := client.Services.Create(t.Context(), s, nil)
+				if assert.NoError(t, err, "%s: %s", h.ID, spec) {
+					assert.NoError(t, client.Services.Remove(t.Context(), change.ID))
+				}
+			}
+			for i, f := range h.Found {
+				if h.ID == "api-version" || isOlder(e.APIVersion, f.Needs) {
+					continue
+				}
+				s := merged(t, f.Spec, ids)
+				if f.Task != "" {
+					s.Name = fmt.Sprintf("%s-%d", h.ID, i)
+					s.Mode = swarm.Replicated(1)
+					s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+				}
+				id := createUnchecked(t, e, f.API, s)
+				if f.Task != "" {
+					failing[id] = f.Task
+					continue
+				}
+				if f.Becomes != nil {
+					assertBecomes(t, e, id, f)
+				}
+				require.NoError(t, client.Services.Remove(t.Context(), id))
+			}
+		}
+		assertTasksFail(t, client, failing)
+	})
+}
+
+// isOlder compares API versions. The empty one is older than all.
+func isOlder(a, b string) bool {
+	minor := func(v string) int {
+		_, text, _ := strings.Cut(v, ".")
+		n, _ := strconv.Atoi(text)
+		return n
+	}
+	return minor(a) < minor(b)
+}
+
+// createUnchecked creates what the client would refuse: fields that are dropped.
+func createUnchecked(t *testing.T, e *engines.Engine, version string, spec swarm.ServiceSpec) string {
+	t.Helper()
+	path := "/services/create"
+	if version != "" {
+		path = "/v" + version + path
+	}
+	var created struct{ ID string }
+	require.NoError(t, e.Call(t.Context(), http.MethodPost, path, spec, &created), "%s", asJSON(t, spec))
+	t.Cleanup(func() { _ = e.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/services/"+created.ID, nil, nil) })
+	return created.ID
+}
+
+// assertBecomes reads back what the engine has made of the value at the path.
+func assertBecomes(t *testing.T, e *engines.Engine, id string, f found) {
+	t.Helper()
+	var service struct{ Spec any }
+	require.NoError(t, e.Call(t.Context(), http.MethodGet, "/services/"+id, nil, &service))
+	var want any
+	require.NoError(t, json.Unmarshal(f.Becomes, &want))
+	assert.Equal(t, want, valueAt(service.Spec, f.Path), "%s", f.Spec)
+}
+
+// valueAt finds what is at a path such as A.B[0].C, nil if there is nothing.
+func valueAt(v any, path string) any {
+	for step := range strings.SplitSeq(strings.ReplaceAll(path, "[", ".["), ".") {
+		if index, found := strings.CutPrefix(step, "["); found {
+			list, _ := v.([]any)
+			i, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
+			if i >= len(list) {
+				return nil
+			}
+			v = list[i]
+			continue
+		}
+		object, _ := v.(map[string]any)
+		v = object[step]
+	}
+	return v
+}
+
+// assertTasksFail waits until the task of every service says why it does not
+// start.
+func assertTasksFail(t *testing.T, client *swarm.Client, failing map[string]string) {
+	t.Helper()
+	for deadline := time.Now().Add(90 * time.Second); len(failing) > 0; time.Sleep(200 * time.Millisecond) {
+		tasks, err := client.Tasks.List(t.Context(), nil)
+		require.NoError(t, err)
+		for _, task := range tasks {
+			if why, waiting := failing[task.ServiceID]; waiting && task.Status.Err != "" {
+				assert.Contains(t, task.Status.Err, why)
+				delete(failing, task.ServiceID)
+				require.NoError(t, client.Services.Remove(t.Context(), task.ServiceID))
+			}
+		}
+		if time.Now().After(deadline) {
+			require.Empty(t, failing, "tasks say nothing")
+		}
+	}
+}
