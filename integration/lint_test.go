@@ -98,7 +98,9 @@ func createUnchecked(t *testing.T, e *engines.Engine, version string, spec swarm
 	}
 	var created struct{ ID string }
 	require.NoError(t, e.Call(t.Context(), http.MethodPost, path, spec, &created), "%s", asJSON(t, spec))
-	t.Cleanup(func() { _ = e.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/services/"+created.ID, nil, nil) })
+	t.Cleanup(func() {
+		_ = e.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/services/"+created.ID, nil, nil)
+	})
 	return created.ID
 }
 
