@@ -51,3 +51,50 @@ func (s *ServiceClient) Modify(ctx context.Context, ref string, change func(*Ser
 	})
 	return result, err
 }
+
+// SetImage makes a service run another image. The reference is sent as it is: a
+// tag is resolved by each node for itself, when it starts a task.
+//
+// Engine endpoints: GET /services/{id}, POST /services/{id}/update
+func (s *ServiceClient) SetImage(ctx context.Context, ref, image string, opts *ServiceModifyOptions) (*ServiceChange, error) {
+	return s.Modify(ctx, ref, func(service *Service) error {
+		service.Spec.TaskTemplate.ContainerSpec.Image = image
+		return nil
+	}, opts)
+}
+
+// Scale sets the number of tasks of a replicated service; tasks that run are
+// left alone. For a replicated job it sets how often it must complete, and runs it
+// again, which the options must allow. A global service has as many tasks as
+// nodes: scaling it is [ErrInvalid], and nothing is sent.
+//
+// Engine endpoints: GET /services/{id}, POST /services/{id}/update
+func (s *ServiceClient) Scale(ctx context.Context, ref string, tasks uint64, opts *ServiceModifyOptions) (*ServiceChange, error) {
+	return s.Modify(ctx, ref, func(service *Service) error {
+		switch mode := &service.Spec.Mode; mode.Kind() {
+		case ModeReplicated:
+			mode.Replicated = &ReplicatedService{Replicas: new(tasks)}
+		case ModeReplicatedJob:
+			mode.ReplicatedJob.TotalCompletions = new(tasks)
+		default:
+			return invalid("scale service", ref, "a %s service cannot be scaled", mode.Kind())
+		}
+		return nil
+	}, opts)
+}
+
+// Redeploy replaces all tasks of a service although nothing has changed, as the
+// UpdateConfig says; a job is run again. Nodes pull the image again if its tag
+// has moved.
+//
+// Engine endpoints: GET /services/{id}, POST /services/{id}/update
+func (s *ServiceClient) Redeploy(ctx context.Context, ref string, opts *ServiceModifyOptions) (*ServiceChange, error) {
+	allowed := ServiceModifyOptions{RerunJob: true}
+	if opts != nil {
+		allowed.Auth, allowed.AuthFromPreviousSpec = opts.Auth, opts.AuthFromPreviousSpec
+	}
+	return s.Modify(ctx, ref, func(service *Service) error {
+		service.Spec.TaskTemplate.ForceUpdate++
+		return nil
+	}, &allowed)
+}

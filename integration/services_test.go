@@ -643,3 +643,45 @@ func TestJobIsNotRunAgainByAccident(t *testing.T) {
 		assert.False(t, change.Changed)
 	})
 }
+
+func TestVerbsForCommonChanges(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, ctx := newClient(t, e), t.Context()
+		id := create(t, client, testSpec(serviceName(t, "")))
+		first := runningTasks(t, client, id, 1)
+		_, err := client.Services.Scale(ctx, id, 2, nil)
+		require.NoError(t, err)
+		scaled := runningTasks(t, client, id, 2)
+		assert.Subset(t, scaled, first)
+		again, err := client.Services.Scale(ctx, id, 2, nil)
+		require.NoError(t, err)
+		assert.False(t, again.Changed)
+		_, err = client.Services.SetImage(ctx, id, engines.Image2, nil)
+		require.NoError(t, err)
+		updated := runningTasks(t, client, id, 2)
+		_, err = client.Services.Redeploy(ctx, id, nil)
+		require.NoError(t, err)
+		redeployed := runningTasks(t, client, id, 2)
+		for _, task := range redeployed {
+			assert.NotContains(t, updated, task)
+			assert.NotContains(t, scaled, task)
+		}
+
+		global := testSpec(serviceName(t, "global"))
+		global.Mode = swarm.Global()
+		_, err = client.Services.Scale(ctx, create(t, client, global), 2, nil)
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		job := testSpec(serviceName(t, "job"), "-exit", "0")
+		job.Mode, job.UpdateConfig = swarm.ReplicatedJob(1, 0), swarm.UpdateConfig{}
+		jobID := create(t, client, job)
+		_, err = client.Services.Scale(ctx, jobID, 2, nil)
+		assert.ErrorIs(t, err, swarm.ErrInvalid, "it would run again")
+		change, err := client.Services.Scale(ctx, jobID, 2, &swarm.ServiceModifyOptions{RerunJob: true})
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, change.Rollout))
+		change, err = client.Services.Redeploy(ctx, jobID, nil)
+		require.NoError(t, err)
+		assert.EqualValues(t, 2, change.Rollout.JobIteration)
+		require.NoError(t, wait(t, client, change.Rollout))
+	})
+}
