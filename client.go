@@ -28,6 +28,10 @@ type Client struct {
 	Secrets *SecretClient
 	// Networks creates, reads and removes networks.
 	Networks *NetworkClient
+	// Volumes creates, reads, changes and removes volumes.
+	Volumes *VolumeClient
+	// Events watches what happens in the swarm and on the engine.
+	Events *EventClient
 	// System asks the engine about itself, and registries through it.
 	System *SystemClient
 
@@ -75,6 +79,8 @@ func New(opts ...Option) (*Client, error) {
 	c.Configs = &ConfigClient{c}
 	c.Secrets = &SecretClient{c}
 	c.Networks = &NetworkClient{c}
+	c.Volumes = &VolumeClient{c}
+	c.Events = &EventClient{c}
 	c.System = &SystemClient{c}
 	return c, nil
 }

@@ -29,7 +29,8 @@
 //   - Nodes: inspect, list, label, promote, demote, drain, activate and remove
 //     them;
 //   - Configs and Secrets: create, inspect, list, label and remove them;
-//   - Networks: create, inspect, list and remove networks;
+//   - Networks and Volumes: create, inspect, list and remove them;
+//   - Events: watch what happens in the swarm and on the engine;
 //   - System: ask the engine about itself, and registries through it.
 //
 // [Client.Do] reaches every other endpoint, [Client.DialContext] lends the

@@ -82,7 +82,8 @@ func assertOnly(t *testing.T, want, err error) {
 
 // recordedErrors says what each recorded answer of 400 and above means.
 var recordedErrors = map[error]string{
-	ErrNoSwarm: `after_leave_services noswarm_leave noswarm_overlay_create noswarm_swarm noswarm_unlock`,
+	ErrNoSwarm: `after_leave_services noswarm_leave noswarm_overlay_create noswarm_swarm noswarm_unlock
+		noswarm_cluster_volume`,
 	ErrUnsupported: `apiversion_1.10 apiversion_1.12 apiversion_1.20 apiversion_1.23 apiversion_1.44 apiversion_1.99
 		apiversion_2.0 apiversion_9.9 apiversion_malformed_1 apiversion_malformed_1.41.1 apiversion_malformed_x logs_s1_v1.42`,
 	ErrInvalid: `config_create_badname config_create_empty config_create_noname config_list_badfilter events_bad_since
@@ -100,15 +101,19 @@ var recordedErrors = map[error]string{
 		service_update_rollback_none swarm_update_noversion task_list_filter_bad_desired
 		net_create_noname net_create_badname net_create_longname net_create_badsubnet net_create_badipam
 		net_create_ipv4off net_inspect_badverbose netf_bad netf_dangling_bad netf_type_bad auth_bad_address
-		dist_badref dist_id df_bad`,
+		dist_badref dist_id df_bad
+		vol_create_badname vol_create_shortname vol_create_badopt vol_create_cluster vol_create_cluster_empty
+		vol_create_cluster_badmode vol_put_noversion volf_bad volf_dangling_bad`,
 	ErrNameConflict: `config_create_dup network_create_dup secret_create_dup service_create_duplicate
 		net_create_ingress2`,
 	ErrVersionConflict: `config_update_stale_version swarm_update_stale`,
 	ErrInUse: `config_delete_inuse network_delete_inuse secret_delete_inuse service_create_port_conflict
-		net_remove_inuse net_remove_cfg_used net_remove_ingress_used net_remove_container`,
+		net_remove_inuse net_remove_cfg_used net_remove_ingress_used net_remove_container
+		vol_remove_inuse`,
 	ErrNotFound: `config_delete_missing logs_container_missing logs_missing logs_task_missing network_delete_missing
 		node_delete_missing node_inspect_self secret_delete_missing service_delete_again
-		net_create_baddriver net_create_configfrom_missing net_inspect_badscope`,
+		net_create_baddriver net_create_configfrom_missing net_inspect_badscope
+		vol_create_baddriver vol_inspect_missing`,
 	ErrImmutable:        `config_update_data service_update_mode service_update_rename`,
 	ErrAlreadyInSwarm:   `init_again join_again locked_join worker_init`,
 	ErrLocked:           `locked_leave locked_service_create locked_swarm`,

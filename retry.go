@@ -125,6 +125,7 @@ var rules = []rule{
 	{text: "invalid join token", kind: ErrInvalid},
 	{text: "is too new. Maximum supported API version", kind: ErrUnsupported},
 	{text: "is too old. Minimum supported API version", kind: ErrUnsupported},
+	{text: "name conflicts with an existing object", kind: ErrNameConflict},
 	{text: "renaming services is not supported", kind: ErrImmutable},
 	{text: "service mode change is not allowed", kind: ErrImmutable},
 	{text: "only updates to Labels are allowed", kind: ErrImmutable},

@@ -644,6 +644,36 @@ var versionTable = []since{
 	{"IPAMConfig.IPRange", 24, kept},
 	{"IPAMConfig.Gateway", 24, kept},
 	{"IPAMConfig.AuxiliaryAddresses", 24, kept},
+
+	{"VolumeSpec.Name", 24, kept},
+	{"VolumeSpec.Driver", 24, kept},
+	{"VolumeSpec.DriverOpts", 24, kept},
+	{"VolumeSpec.Labels", 24, kept},
+	{"VolumeSpec.ClusterVolumeSpec", 42, kept},
+
+	{"ClusterVolumeSpec.Group", 42, kept},
+	{"ClusterVolumeSpec.AccessMode", 42, kept},
+	{"ClusterVolumeSpec.AccessibilityRequirements", 42, kept},
+	{"ClusterVolumeSpec.CapacityRange", 42, kept},
+	{"ClusterVolumeSpec.Secrets", 42, kept},
+	{"ClusterVolumeSpec.Availability", 42, kept},
+
+	{"VolumeAccessMode.Scope", 42, kept},
+	{"VolumeAccessMode.Sharing", 42, kept},
+	{"VolumeAccessMode.MountVolume", 42, kept},
+	{"VolumeAccessMode.BlockVolume", 42, kept},
+
+	{"VolumeMountAccess.FsType", 42, kept},
+	{"VolumeMountAccess.MountFlags", 42, kept},
+
+	{"TopologyRequirement.Requisite", 42, kept},
+	{"TopologyRequirement.Preferred", 42, kept},
+
+	{"CapacityRange.RequiredBytes", 42, kept},
+	{"CapacityRange.LimitBytes", 42, kept},
+
+	{"VolumeSecret.Key", 42, kept},
+	{"VolumeSecret.Secret", 42, kept},
 }
 
 // versioned are the types whose fields are in the table, with all that they hold.
@@ -657,6 +687,7 @@ var versioned = []reflect.Type{
 	reflect.TypeFor[Config](),
 	reflect.TypeFor[Secret](),
 	reflect.TypeFor[NetworkSpec](),
+	reflect.TypeFor[VolumeSpec](),
 }
 
 func (s since) version() version { return version{1, s.minor} }

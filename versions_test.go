@@ -77,6 +77,7 @@ func sentPlaces() []place {
 		reflect.TypeFor[ConfigSpec](),
 		reflect.TypeFor[SecretSpec](),
 		reflect.TypeFor[NetworkSpec](),
+		reflect.TypeFor[VolumeSpec](),
 	} {
 		all = append(all, places(t.Name(), t, nil)...)
 	}

@@ -63,6 +63,47 @@ func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 	}
 }
 
+// Values yields the JSON values that follow one another in r, each of at most max
+// bytes, as soon as it is whole: with nothing between them, on lines of their own,
+// or after the record separator of RFC 7464. What it yields is the caller's to
+// keep. It ends where r does, or with an error as its last pair:
+// [io.ErrUnexpectedEOF] when r ends inside a value.
+func Values(r io.Reader, max int) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		limited := &budget{r: separated{r}, left: max}
+		decoder := json.NewDecoder(limited)
+		for {
+			var value json.RawMessage
+			err := decoder.Decode(&value)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(nil, elementError(err))
+				return
+			}
+			limited.left = max
+			if !yield(value, nil) {
+				return
+			}
+		}
+	}
+}
+
+// separated makes record separators white space. Inside a value they would be as
+// wrong.
+type separated struct{ r io.Reader }
+
+func (s separated) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	for i, b := range p[:n] {
+		if b == 0x1e {
+			p[i] = '\n'
+		}
+	}
+	return n, err
+}
+
 // elementError tells a body that ends too early from one that is no JSON; Go
 // 1.27 calls the former a syntax error.
 func elementError(err error) error {

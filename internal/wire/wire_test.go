@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,6 +174,68 @@ func FuzzElements(f *testing.F) {
 		require.Len(t, all, len(want))
 		for i := range want {
 			require.Equal(t, string(want[i]), all[i])
+		}
+	})
+}
+
+func values(r io.Reader, max int) (all []string, err error) {
+	for value, err := range wire.Values(r, max) {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, string(value))
+	}
+	return all, nil
+}
+
+func TestValuesAreYieldedHoweverTheyAreSeparated(t *testing.T) {
+	want := []string{`{"a":1}`, `{"b":"} {"}`, `[2]`}
+	for _, text := range []string{
+		`{"a":1}{"b":"} {"}[2]`,
+		"{\"a\":1}\n{\"b\":\"} {\"}\r\n\n[2]\n",
+		"\x1e{\"a\":1}\n\x1e{\"b\":\"} {\"}\n\x1e[2]\n",
+	} {
+		got, err := values(iotest.OneByteReader(strings.NewReader(text)), 100)
+		assert.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
+
+func TestValuesAreBoundedEachByItself(t *testing.T) {
+	long := `"` + strings.Repeat("x", 1000) + `"`
+	got, err := values(strings.NewReader(strings.Repeat(long+"\n", 100)), 2000)
+	assert.NoError(t, err)
+	assert.Len(t, got, 100)
+	_, err = values(strings.NewReader(strings.Repeat(long+"\n", 3)), 900)
+	assert.ErrorIs(t, err, wire.ErrTooLarge)
+	_, err = values(endless(' '), 1<<20)
+	assert.ErrorIs(t, err, wire.ErrTooLarge)
+}
+
+func TestValuesCutInsideAreAnError(t *testing.T) {
+	for _, text := range []string{`{"a":1}{"b`, `{`, `"`, `{} tru`} {
+		_, err := values(strings.NewReader(text), 100)
+		assert.ErrorIs(t, err, io.ErrUnexpectedEOF, text)
+	}
+	got, err := values(strings.NewReader(" \n\x1e"), 100)
+	assert.NoError(t, err)
+	assert.Empty(t, got)
+}
+
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{"", "{}", "{}{}", "\x1e{}\n\x1e[1]\n", "{}\x1e", "{\"a\":\"\x1e\"}", "1 2", "{", "\x00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const max = 64
+		whole, wholeErr := values(bytes.NewReader(data), max)
+		slow, slowErr := values(iotest.OneByteReader(bytes.NewReader(data)), max)
+		if wholeErr == nil && slowErr == nil {
+			assert.Equal(t, whole, slow)
+		}
+		for _, value := range append(whole, slow...) {
+			assert.True(t, json.Valid([]byte(value)), "%q", value)
+			assert.LessOrEqual(t, len(value), 1<<20)
 		}
 	})
 }
