@@ -61,6 +61,18 @@ func (s ServiceSpec) Validate() error {
 	return validate(serviceRules, &s)
 }
 
+// Validate finds what every engine would refuse in the secret: nil, or a
+// [*ValidationError]. Its messages hold none of the data.
+func (s SecretSpec) Validate() error {
+	return validate(secretRules, &s)
+}
+
+// Validate finds what every engine would refuse in the config: nil, or a
+// [*ValidationError]. Its messages hold none of the data.
+func (c ConfigSpec) Validate() error {
+	return validate(configRules, &c)
+}
+
 // specRule is one thing that engines refuse, or that Lint knows about.
 type specRule[T any] struct {
 	id    string
@@ -127,6 +139,47 @@ var serviceRules = []specRule[ServiceSpec]{
 	{"endpoint-mode", checkEndpointMode},
 	{"port-ingress", checkIngressPorts},
 	{"port-duplicate", checkDuplicatePorts},
+}
+
+var secretRules = []specRule[SecretSpec]{
+	{"secret-name", func(s *SecretSpec, r report) { checkDataName(s.Name, r) }},
+	{"secret-data", func(s *SecretSpec, r report) {
+		if s.Driver == nil {
+			checkDataSize(s.Data, MaxSecretSize, r)
+		}
+	}},
+	{"secret-driver", func(s *SecretSpec, r report) {
+		if s.Driver != nil && s.Driver.Name == "" {
+			r("Driver.Name", "is missing")
+		}
+	}},
+}
+
+var configRules = []specRule[ConfigSpec]{
+	{"config-name", func(c *ConfigSpec, r report) { checkDataName(c.Name, r) }},
+	{"config-data", func(c *ConfigSpec, r report) { checkDataSize(c.Data, MaxConfigSize, r) }},
+}
+
+// maxDataName is the length of the names of secrets and configs.
+const maxDataName = 64
+
+var dataNameForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$`)
+
+func checkDataName(name string, r report) {
+	switch {
+	case name == "":
+		r("Name", "is missing")
+	case len(name) > maxDataName:
+		r("Name", "is longer than %d characters", maxDataName)
+	case !dataNameForm.MatchString(name):
+		r("Name", "%q is not made of letters, digits, hyphens, underscores and dots, a letter or digit first and last", name)
+	}
+}
+
+func checkDataSize(data []byte, most int, r report) {
+	if len(data) == 0 || len(data) > most {
+		r("Data", "has %d bytes, not 1 to %d", len(data), most)
+	}
 }
 
 const containerPath = "TaskTemplate.ContainerSpec."

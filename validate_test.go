@@ -1,9 +1,12 @@
 package swarm
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -59,6 +62,39 @@ func TestValidateDrawsTheBordersOfTheTable(t *testing.T) {
 			assertProblem(t, b.ID, refused.Path, goodService(t, refused.Spec).Validate(), refused.Spec)
 		}
 	}
+}
+
+func TestValidateDrawsTheBordersOfSecretsAndConfigs(t *testing.T) {
+	testDataBorders(t, "secret.json", secretRules, SecretSpec.Validate)
+	testDataBorders(t, "config.json", configRules, ConfigSpec.Validate)
+}
+
+func testDataBorders[T any](t *testing.T, file string, rules []specRule[T], validate func(T) error) {
+	borders := readBorders(t, file)
+	assertEveryRuleHasABorder(t, rules, borders)
+	decode := func(text []byte) T {
+		var spec T
+		require.NoError(t, json.Unmarshal(withData(text), &spec))
+		return spec
+	}
+	for _, b := range borders {
+		for _, spec := range b.Accepted {
+			assert.NoError(t, validate(decode(spec)), "%s: %s", b.ID, spec)
+		}
+		for _, refused := range b.Refused {
+			assertProblem(t, b.ID, refused.Path, validate(decode(refused.Spec)), refused.Spec)
+		}
+	}
+}
+
+var sizedData = regexp.MustCompile(`\$([0-9]+)`)
+
+// withData puts as many bytes as it says in place of $7.
+func withData(spec []byte) []byte {
+	return sizedData.ReplaceAllFunc(spec, func(match []byte) []byte {
+		n, _ := strconv.Atoi(string(match[1:]))
+		return []byte(base64.StdEncoding.EncodeToString(make([]byte, n)))
+	})
 }
 
 // assertEveryRuleHasABorder fails for a rule without specs on both sides.
@@ -124,6 +160,12 @@ func TestProblemsHoldNoSecrets(t *testing.T) {
 	spec := goodService(t, []byte(`{"TaskTemplate":{"ContainerSpec":{"Env":["PASSWORD={{hunter2"],
 		"Mounts":[{"Type":"volume","Target":"/a","VolumeOptions":{"DriverConfig":{"Options":{"o":"{{hunter2"}}}}]}}}`))
 	err := spec.Validate()
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestProblemsOfSecretsHoldNoData(t *testing.T) {
+	err := SecretSpec{Name: "-", Data: []byte("hunter2"), Driver: &Driver{}}.Validate()
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,6 +94,36 @@ func TestEnginesDrawTheBordersThatValidateDraws(t *testing.T) {
 				assert.ErrorContains(t, err, refused.Says, "%s: %s", b.ID, refused.Spec)
 			}
 		}
+	})
+}
+
+func TestEnginesDrawTheBordersOfSecretsAndConfigs(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		for file, path := range map[string]string{"secret.json": "/secrets", "config.json": "/configs"} {
+			for _, b := range readBorders(t, file) {
+				for _, spec := range b.Accepted {
+					var created struct{ ID string }
+					err := e.Call(t.Context(), http.MethodPost, path+"/create", withData(spec), &created)
+					if assert.NoError(t, err, "%s: %s", b.ID, spec) {
+						assert.NoError(t, e.Call(t.Context(), http.MethodDelete, path+"/"+created.ID, nil, nil))
+					}
+				}
+				for _, refused := range b.Refused {
+					err := e.Call(t.Context(), http.MethodPost, path+"/create", withData(refused.Spec), nil)
+					assert.ErrorContains(t, err, refused.Says, "%s: %s", b.ID, refused.Spec)
+				}
+			}
+		}
+	})
+}
+
+var sizedData = regexp.MustCompile(`\$([0-9]+)`)
+
+// withData puts as many bytes as it says in place of $7.
+func withData(spec json.RawMessage) json.RawMessage {
+	return sizedData.ReplaceAllFunc(spec, func(match []byte) []byte {
+		n, _ := strconv.Atoi(string(match[1:]))
+		return []byte(base64.StdEncoding.EncodeToString(make([]byte, n)))
 	})
 }
 
