@@ -33,7 +33,8 @@ type ContainerSpec struct {
 	// User is who runs the process: user, user:group, uid or uid:gid. Empty: the
 	// image decides.
 	User string `json:",omitzero"`
-	// Groups are more groups of the process, by name or number. Needs API 1.25.
+	// Groups are more groups of the process, by name or number. An empty one has
+	// been seen to crash the engine of the node. Needs API 1.25.
 	Groups []string `json:",omitzero"`
 	// Privileges are the container's security settings. Nil: the node decides.
 	// Needs API 1.29.
@@ -64,8 +65,9 @@ type ContainerSpec struct {
 	// task counts as running only when it is healthy, and is replaced when it is
 	// not. Nil: the image decides. Needs API 1.25.
 	Healthcheck *Healthcheck `json:",omitzero"`
-	// Hosts are more lines for /etc/hosts, as hosts(5) has them: the address
-	// first, then its names, separated by spaces. Needs API 1.25.
+	// Hosts are more lines for /etc/hosts: the address first, then a name,
+	// separated by spaces. Engines use the first name of each alone. Needs API
+	// 1.25.
 	Hosts []string `json:",omitzero"`
 	// DNSConfig is how the container resolves names that are not the swarm's.
 	// Nil: the node decides. Needs API 1.25.

@@ -57,6 +57,13 @@
 // was removed or changed by somebody else is a [*RolloutError] that says which, and
 // why the tasks did not run. [ServiceClient.Watch] tells the way there.
 //
+// # Checking without an engine
+//
+// [ServiceSpec.Validate] finds what engines would refuse, [ServiceSpec.Lint] what
+// they would take but not do. They are advice: no call runs them by itself.
+// [ParsePort], [ParseMount] and the other Parse functions read what the flags of
+// the docker command take.
+//
 // # Errors
 //
 // An error says what failed, for which object, and what the engine answered.

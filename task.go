@@ -107,10 +107,12 @@ type ResourceRequirements struct {
 // Limits are what a task may use at most.
 type Limits struct {
 	// NanoCPUs is the CPU time in 1e-9 CPUs: 1.5 CPUs are 1_500_000_000. Zero
-	// means no limit. The minimum is 1_000_000.
+	// means no limit. Managers take 1_000_000 and more, but nodes start no task
+	// below 10_000_000.
 	NanoCPUs int64 `json:",omitzero"`
 	// MemoryBytes is how much memory a task may use; one that takes more is
-	// killed. Zero means no limit. The minimum is 4 MiB.
+	// killed. Zero means no limit. Managers take 4 MiB and more, but nodes start
+	// no task below 6 MiB.
 	MemoryBytes int64 `json:",omitzero"`
 	// Pids is the number of processes and threads. Zero means no limit. Needs
 	// API 1.41.
