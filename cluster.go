@@ -166,8 +166,10 @@ type ExternalCA struct {
 
 // TaskDefaults apply to services that say nothing themselves.
 type TaskDefaults struct {
-	// LogDriver takes the output of tasks. Nil leaves it to the engine of each
-	// node. It counts for tasks made from then on.
+	// LogDriver takes the output of tasks. Engines have no use for it: all tested
+	// ones drop it and say nothing, so it is refused with a [*VersionError]. The
+	// log driver of a service is set in its TaskTemplate, that of a node in the
+	// engine's own configuration.
 	LogDriver *Driver `json:",omitzero"`
 }
 

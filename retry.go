@@ -143,6 +143,7 @@ var rules = []rule{
 	{text: "stream terminated by RST_STREAM", kind: ErrUnavailable, executed: true, again: true},
 	{text: "lost leader status", kind: ErrUnavailable, executed: true, again: true},
 	{text: "transport is closing", kind: ErrUnavailable, executed: true, again: true},
+	{status: 500, text: "context deadline exceeded", kind: ErrUnavailable, executed: true, again: true}, // without a leader, engines before 23.0
 
 	{text: "Client sent an HTTP request to an HTTPS server", kind: ErrProtocol},
 	{status: 404, text: "page not found", kind: ErrUnsupported},

@@ -179,8 +179,12 @@ type JoinOptions struct {
 // An engine in a swarm is [ErrAlreadyInSwarm]; a token that is none, or is no
 // longer valid, [ErrInvalid]. If joining takes longer than the engine waits, 20
 // seconds, the error is [ErrInProgress], and LocalState tells what becomes of
-// it; with the Wait option Join does that itself. If the answer is lost the error
-// is an [*OutcomeUnknownError].
+// it; with the Wait option Join looks at that itself, and what has failed in the
+// end is [ErrUnavailable]. An engine that has failed so late stays in the state
+// error, and takes another join only after Leave with Force. If the answer is
+// lost the error is an [*OutcomeUnknownError].
+//
+// Of several managers the engine may try but one: name those that are there.
 //
 // Engine endpoints: POST /swarm/join, GET /info
 func (s *SwarmClient) Join(ctx context.Context, token string, managers []string, opts *JoinOptions) error {
@@ -248,7 +252,7 @@ func (s *SwarmClient) waitActive(ctx context.Context) error {
 		case LocalLocked:
 			return &Error{Op: op, kind: ErrLocked}
 		default:
-			return &Error{Op: op, Message: fmt.Sprintf("the engine is %s: %s", printable(string(state.State)), printable(state.Error))}
+			return &Error{Op: op, Message: fmt.Sprintf("the engine is %s: %s", printable(string(state.State)), printable(state.Error)), kind: ErrUnavailable}
 		}
 		if err := pause(ctx, pollInterval); err != nil {
 			return &Error{Op: op, Message: "still joining", Err: err, kind: ErrInProgress}

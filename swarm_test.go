@@ -253,6 +253,7 @@ func TestJoinWaitsUntilTheEngineIsANode(t *testing.T) {
 	e.answer("GET /info", says(200, `{"Swarm":{"LocalNodeState":"error","Error":"no such root"}}`))
 	err := client.Swarm.Join(t.Context(), "token", []string{"10.0.0.1"}, &swarm.JoinOptions{Wait: true})
 	assert.EqualError(t, err, "wait for join: the engine is error: no such root")
+	assert.ErrorIs(t, err, swarm.ErrUnavailable)
 	e.answer("GET /info", pending)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

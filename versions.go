@@ -606,7 +606,7 @@ var versionTable = []since{
 	{"ExternalCA.URL", 24, kept},
 	{"ExternalCA.Options", 24, kept},
 	{"ExternalCA.CACert", 30, kept},
-	{"TaskDefaults.LogDriver", 24, kept},
+	{"TaskDefaults.LogDriver", 24, lost},
 	{"EncryptionConfig.AutoLockManagers", 25, kept},
 
 	{"InitOptions.ListenAddr", 24, kept},

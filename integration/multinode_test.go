@@ -1,0 +1,297 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// member is an engine of several on one network.
+type member struct {
+	*engines.Engine
+	client *swarm.Client
+}
+
+// onNodes runs a test on four fresh engines of each version, which are on one
+// network and in no swarm yet. There are none with SWARM_TEST_HOST.
+func onNodes(t *testing.T, test func(t *testing.T, nodes []member)) {
+	t.Helper()
+	if lab == nil {
+		return
+	}
+	for _, version := range testEngines() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			test(t, startMembers(t, version, version, version, version))
+		})
+	}
+}
+
+// startMembers starts engines that are gone with the test.
+func startMembers(t *testing.T, versions ...string) []member {
+	t.Helper()
+	started, err := lab.StartNodes(t.Context(), fmt.Sprintf("%s-%x", versions[0], time.Now().UnixNano()), versions...)
+	require.NoError(t, err)
+	nodes := make([]member, len(started))
+	for i, e := range started {
+		nodes[i] = member{e, newClient(t, e)}
+		t.Cleanup(func() { assert.NoError(t, e.Remove(context.WithoutCancel(t.Context()))) })
+	}
+	return nodes
+}
+
+// init makes the first node a manager, join the others: managers, then workers.
+func formSwarm(t *testing.T, managers int, nodes []member) {
+	t.Helper()
+	first := nodes[0]
+	_, err := first.client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: first.Addr})
+	require.NoError(t, err)
+	tokens, err := first.client.Swarm.JoinTokens(t.Context())
+	require.NoError(t, err)
+	for i, node := range nodes[1:] {
+		token := tokens.Worker
+		if i+1 < managers {
+			token = tokens.Manager
+		}
+		require.NoError(t, node.client.Swarm.Join(t.Context(), token, []string{first.Addr}, &swarm.JoinOptions{AdvertiseAddr: node.Addr, Wait: true}))
+	}
+}
+
+// nodeID is the node's ID in its swarm.
+func (m member) nodeID(t *testing.T) string {
+	t.Helper()
+	local, err := m.client.Swarm.LocalState(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, local.NodeID)
+	return local.NodeID
+}
+
+// swarmNode is a node as a manager lists it.
+type swarmNode struct {
+	ID      string
+	Version struct{ Index uint64 }
+	Spec    map[string]any
+	Status  struct{ State string }
+	Manager *struct{ Leader bool } `json:"ManagerStatus"`
+}
+
+func (m member) node(t *testing.T, id string) swarmNode {
+	t.Helper()
+	var node swarmNode
+	require.NoError(t, m.Call(t.Context(), http.MethodGet, "/nodes/"+id, nil, &node))
+	return node
+}
+
+// setNode changes one member of a node's spec.
+func (m member) setNode(t *testing.T, id, name string, value any) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		node := m.node(t, id)
+		node.Spec[name] = value
+		assert.NoError(c, m.Call(t.Context(), http.MethodPost, fmt.Sprintf("/nodes/%s/update?version=%d", id, node.Version.Index), node.Spec, nil))
+	}, 10*time.Second, 100*time.Millisecond)
+}
+
+// eventually waits for what takes a swarm a while.
+func eventually(t *testing.T, check func(c *assert.CollectT)) {
+	t.Helper()
+	require.EventuallyWithT(t, check, 90*time.Second, 200*time.Millisecond)
+}
+
+func TestSwarmLifeOfSeveralNodes(t *testing.T) {
+	onNodes(t, func(t *testing.T, nodes []member) {
+		manager, second, third, worker := nodes[0], nodes[1], nodes[2], nodes[3]
+		joinWithEveryOption(t, manager, worker)
+		tokens := rotateTokens(t, manager, second)
+		require.NoError(t, second.client.Swarm.Join(t.Context(), tokens.Manager, []string{manager.Addr + ":2377"},
+			&swarm.JoinOptions{AdvertiseAddr: second.Addr, Wait: true}))
+		require.NoError(t, third.client.Swarm.Join(t.Context(), tokens.Manager, []string{second.Addr},
+			&swarm.JoinOptions{AdvertiseAddr: third.Addr, Wait: true}))
+		workersAnswerNothing(t, worker)
+		rotateRoot(t, nodes)
+		changeRoles(t, manager, third)
+		leave(t, manager, worker)
+	})
+}
+
+func joinWithEveryOption(t *testing.T, manager, worker member) {
+	_, err := manager.client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: manager.Addr})
+	require.NoError(t, err)
+	tokens, err := manager.client.Swarm.JoinTokens(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, worker.client.Swarm.Join(t.Context(), tokens.Worker, []string{manager.Addr}, &swarm.JoinOptions{
+		ListenAddr: "eth0:2378", AdvertiseAddr: worker.Addr, DataPathAddr: "eth0", Availability: swarm.NodePause, Wait: true}))
+	id := worker.nodeID(t)
+	assert.Equal(t, "pause", manager.node(t, id).Spec["Availability"])
+	local, err := worker.client.Swarm.LocalState(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, swarm.LocalActive, local.State)
+	assert.False(t, local.IsManager)
+	assert.Equal(t, worker.Addr, local.NodeAddr)
+	assert.Equal(t, []swarm.RemoteManager{{NodeID: manager.nodeID(t), Addr: manager.Addr + ":2377"}}, local.RemoteManagers)
+	manager.setNode(t, id, "Availability", "active")
+}
+
+// rotateTokens returns the tokens that are good in the end.
+func rotateTokens(t *testing.T, manager, other member) swarm.JoinTokens {
+	old, err := manager.client.Swarm.JoinTokens(t.Context())
+	require.NoError(t, err)
+	half, err := manager.client.Swarm.RotateJoinTokens(t.Context(), swarm.RoleManager)
+	require.NoError(t, err)
+	assert.Equal(t, old.Worker, half.Worker)
+	assert.NotEqual(t, old.Manager, half.Manager)
+	tokens, err := manager.client.Swarm.RotateJoinTokens(t.Context())
+	require.NoError(t, err)
+	assert.NotEqual(t, half.Worker, tokens.Worker)
+	assert.NotEqual(t, half.Manager, tokens.Manager)
+	for _, token := range []string{old.Manager, half.Manager, old.Worker} {
+		err := other.client.Swarm.Join(t.Context(), token, []string{manager.Addr}, &swarm.JoinOptions{AdvertiseAddr: other.Addr})
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		assert.NotContains(t, err.Error(), token)
+	}
+	return tokens
+}
+
+func workersAnswerNothing(t *testing.T, worker member) {
+	for _, ask := range []func() error{
+		func() error { _, err := worker.client.Swarm.Inspect(t.Context()); return err },
+		func() error { _, err := worker.client.Swarm.UnlockKey(t.Context()); return err },
+		func() error { _, err := worker.client.Services.List(t.Context(), nil); return err },
+		func() error { _, err := worker.client.Swarm.RotateJoinTokens(t.Context()); return err },
+	} {
+		assert.ErrorIs(t, ask(), swarm.ErrNotManager)
+	}
+	_, err := worker.client.Swarm.Init(t.Context(), nil)
+	assert.ErrorIs(t, err, swarm.ErrAlreadyInSwarm)
+}
+
+func rotateRoot(t *testing.T, nodes []member) {
+	manager := nodes[0]
+	before, err := manager.client.Swarm.Inspect(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, manager.client.Swarm.RotateCA(t.Context(), nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	require.NoError(t, manager.client.Swarm.WaitCA(ctx))
+	for _, member := range nodes[:3] {
+		after, err := member.client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.NotEqual(t, before.TLSInfo.TrustRoot, after.TLSInfo.TrustRoot)
+		assert.NotEqual(t, before.JoinTokens.Worker, after.JoinTokens.Worker)
+	}
+	var list []struct {
+		Description struct{ TLSInfo swarm.TLSInfo }
+	}
+	require.NoError(t, manager.Call(t.Context(), http.MethodGet, "/nodes", nil, &list))
+	require.Len(t, list, 4)
+	after, err := manager.client.Swarm.Inspect(t.Context())
+	require.NoError(t, err)
+	for _, node := range list {
+		assert.Equal(t, after.TLSInfo, node.Description.TLSInfo)
+	}
+}
+
+func changeRoles(t *testing.T, manager, other member) {
+	id := other.nodeID(t)
+	manager.setNode(t, id, "Role", "worker")
+	eventually(t, func(c *assert.CollectT) {
+		_, err := other.client.Swarm.Inspect(t.Context())
+		assert.ErrorIs(c, err, swarm.ErrNotManager)
+	})
+	manager.setNode(t, id, "Role", "manager")
+	eventually(t, func(c *assert.CollectT) {
+		_, err := other.client.Swarm.Inspect(t.Context())
+		assert.NoError(c, err)
+	})
+}
+
+func leave(t *testing.T, manager, worker member) {
+	id := worker.nodeID(t)
+	err := manager.Call(t.Context(), http.MethodDelete, "/nodes/"+id, nil, nil)
+	assert.ErrorContains(t, err, "is not down")
+	require.NoError(t, worker.client.Swarm.Leave(t.Context(), nil))
+	local, err := worker.client.Swarm.LocalState(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, swarm.LocalInactive, local.State)
+	eventually(t, func(c *assert.CollectT) {
+		assert.NoError(c, manager.Call(t.Context(), http.MethodDelete, "/nodes/"+id, nil, nil))
+	})
+}
+
+// A swarm that has lost its majority.
+func TestSwarmWithoutALeaderSaysSo(t *testing.T) {
+	onNodes(t, func(t *testing.T, nodes []member) {
+		formSwarm(t, 3, nodes)
+		survivor := nodes[2]
+		once := newClient(t, survivor.Engine, swarm.WithRetry(swarm.RetryPolicy{ReadAttempts: 1, WriteAttempts: 1}))
+		cluster, err := survivor.client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, nodes[0].Kill(t.Context()))
+		require.NoError(t, nodes[1].Kill(t.Context()))
+
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		cluster.Spec.Labels = map[string]string{"written": "without a leader"}
+		_, err = once.Swarm.Update(ctx, cluster)
+		var unknown *swarm.OutcomeUnknownError
+		assert.ErrorAs(t, err, &unknown, "the engine waited for a leader and gave up")
+		assert.ErrorIs(t, err, swarm.ErrUnavailable)
+
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			_, err = once.Swarm.Inspect(ctx)
+			assert.ErrorIs(c, err, swarm.ErrNoLeader)
+		}, time.Minute, time.Second)
+		_, err = survivor.client.Swarm.Inspect(ctx)
+		assert.ErrorIs(t, err, swarm.ErrNoLeader, "also when it was repeated")
+		_, err = survivor.client.Swarm.Update(ctx, cluster)
+		assert.ErrorIs(t, err, swarm.ErrNoLeader)
+		assert.NotErrorAs(t, err, &unknown, "nothing was done")
+		local, err := survivor.client.Swarm.LocalState(ctx)
+		require.NoError(t, err)
+		assert.True(t, local.IsManager)
+		assert.Contains(t, local.Error, "does not have a leader")
+		assert.ErrorIs(t, survivor.client.Swarm.Leave(ctx, nil), swarm.ErrInvalid)
+
+		_, err = survivor.client.Swarm.Init(ctx, &swarm.InitOptions{AdvertiseAddr: survivor.Addr, ForceNewCluster: true})
+		require.NoError(t, err, "the way out")
+		saved, err := survivor.client.Swarm.Inspect(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, cluster.ID, saved.ID)
+	})
+}
+
+func TestSwarmOfSeveralVersionsIsOne(t *testing.T) {
+	if lab == nil || len(testEngines()) < 2 {
+		return
+	}
+	versions := testEngines()
+	nodes := startMembers(t, append(versions, versions[0])...)
+	formSwarm(t, len(versions), nodes)
+	for _, manager := range nodes[:len(versions)] {
+		cluster, err := manager.client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		var again swarm.Cluster
+		require.NoError(t, json.Unmarshal(cluster.Raw, &again))
+		again.Raw = cluster.Raw
+		assert.Equal(t, cluster, &again)
+		changed, err := manager.client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+			c.Spec.Labels = map[string]string{"by": manager.Version}
+			return nil
+		})
+		require.NoError(t, err)
+		assert.True(t, changed)
+	}
+	require.NoError(t, nodes[0].client.Swarm.RotateCA(t.Context(), nil))
+	require.NoError(t, nodes[1].client.Swarm.WaitCA(t.Context()))
+}

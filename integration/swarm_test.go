@@ -1,0 +1,413 @@
+//go:build integration
+
+package integration
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// fullSwarmSpec sets all that engines keep, but for external authorities.
+func fullSwarmSpec() swarm.SwarmSpec {
+	return swarm.SwarmSpec{
+		Labels:        map[string]string{"stage": "test"},
+		Orchestration: swarm.OrchestrationConfig{TaskHistoryRetentionLimit: new(int64(2))},
+		Raft:          swarm.RaftConfig{SnapshotInterval: 5000, KeepOldSnapshots: new(uint64(1)), LogEntriesForSlowFollowers: 300},
+		Dispatcher:    swarm.DispatcherConfig{HeartbeatPeriod: 4 * time.Second},
+		CAConfig:      swarm.CAConfig{NodeCertExpiry: 48 * time.Hour},
+	}
+}
+
+func TestSwarmIsMadeWithEveryOption(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		nodeID, err := client.Swarm.Init(t.Context(), &swarm.InitOptions{
+			ListenAddr: "10.99.0.1:2378", AdvertiseAddr: "eth0:2378", DataPathAddr: "eth0", DataPathPort: 4790,
+			DefaultAddrPool: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("10.78.0.0/16")}, SubnetSize: 26,
+			Spec: fullSwarmSpec(), AutoLockManagers: true, Availability: swarm.NodeDrain,
+		})
+		require.NoError(t, err)
+		local, err := client.Swarm.LocalState(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, &swarm.LocalState{State: swarm.LocalActive, IsManager: true, NodeID: nodeID, NodeAddr: "10.99.0.1",
+			RemoteManagers: []swarm.RemoteManager{{NodeID: nodeID, Addr: "10.99.0.1:2378"}}}, local)
+
+		cluster, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		want := fullSwarmSpec()
+		want.Name, want.Raft.ElectionTick, want.Raft.HeartbeatTick = "default", 10, 1
+		want.EncryptionConfig.AutoLockManagers = true
+		assert.Equal(t, want, cluster.Spec)
+		assert.Equal(t, []string{"10.77.0.0/16", "10.78.0.0/16"}, cluster.DefaultAddrPool)
+		assert.EqualValues(t, 26, cluster.SubnetSize)
+		assert.EqualValues(t, 4790, cluster.DataPathPort)
+		assert.Contains(t, cluster.TLSInfo.TrustRoot, "BEGIN CERTIFICATE")
+		assert.NotEmpty(t, cluster.TLSInfo.CertIssuerPublicKey)
+		assert.False(t, cluster.RootRotationInProgress)
+
+		var node struct{ Spec struct{ Availability string } }
+		require.NoError(t, e.Call(t.Context(), http.MethodGet, "/nodes/"+nodeID, nil, &node))
+		assert.Equal(t, "drain", node.Spec.Availability)
+		command, err := client.Swarm.JoinCommand(t.Context(), swarm.RoleManager)
+		require.NoError(t, err)
+		assert.Equal(t, "docker swarm join --token "+cluster.JoinTokens.Manager+" 10.99.0.1:2378", command)
+
+		_, err = client.Swarm.Init(t.Context(), nil)
+		assert.ErrorIs(t, err, swarm.ErrAlreadyInSwarm)
+		assert.ErrorIs(t, client.Swarm.Join(t.Context(), cluster.JoinTokens.Worker, []string{"10.99.0.1"}, nil), swarm.ErrAlreadyInSwarm)
+	})
+}
+
+func TestSwarmMadeWithoutOptionsHasTheEnginesDefaults(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		_, err := client.Swarm.Init(t.Context(), nil)
+		require.NoError(t, err, "the engine has one address")
+		cluster, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, swarm.SwarmSpec{
+			Name:          "default",
+			Labels:        map[string]string{},
+			Orchestration: swarm.OrchestrationConfig{TaskHistoryRetentionLimit: new(int64(5))},
+			Raft:          swarm.RaftConfig{SnapshotInterval: 10000, KeepOldSnapshots: new(uint64(0)), LogEntriesForSlowFollowers: 500, ElectionTick: 10, HeartbeatTick: 1},
+			Dispatcher:    swarm.DispatcherConfig{HeartbeatPeriod: 5 * time.Second},
+			CAConfig:      swarm.CAConfig{NodeCertExpiry: 90 * 24 * time.Hour},
+		}, cluster.Spec)
+		assert.Equal(t, []string{"10.0.0.0/8"}, cluster.DefaultAddrPool)
+		assert.EqualValues(t, 24, cluster.SubnetSize)
+		assert.EqualValues(t, 4789, cluster.DataPathPort)
+	})
+}
+
+// swarmSetting is something a swarm can be made with that not every API version
+// has, or that engines drop.
+type swarmSetting struct {
+	row   string // in the library's table of versions
+	path  string // where it is read back
+	value string // what is read there if it was not dropped
+}
+
+var swarmSettings = []swarmSetting{
+	{"EncryptionConfig.AutoLockManagers", "/swarm Spec.EncryptionConfig.AutoLockManagers", `true`},
+	{"CAConfig.ForceRotate", "/swarm Spec.CAConfig.ForceRotate", `3`},
+	{"TaskDefaults.LogDriver", "/swarm Spec.TaskDefaults.LogDriver.Name", `"json-file"`},
+	{"InitOptions.DataPathPort", "/swarm DataPathPort", `4790`},
+	{"InitOptions.DefaultAddrPool", "/swarm DefaultAddrPool[0]", `"10.77.0.0/16"`},
+	{"InitOptions.SubnetSize", "/swarm SubnetSize", `26`},
+	{"InitOptions.Availability", "/nodes [0].Spec.Availability", `"drain"`},
+}
+
+// everySetting makes a swarm with all of them.
+const everySetting = `{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"10.99.0.1","DataPathAddr":"10.99.0.1","DataPathPort":4790,
+	"DefaultAddrPool":["10.77.0.0/16"],"SubnetSize":26,"Availability":"drain",
+	"Spec":{"EncryptionConfig":{"AutoLockManagers":true},"CAConfig":{"ForceRotate":3},"TaskDefaults":{"LogDriver":{"Name":"json-file"}}}}`
+
+func TestEnginesDropSettingsOfSwarmsAsTheTableOfVersionsSays(t *testing.T) {
+	rows := map[string]versionRow{}
+	for _, row := range readVersionTable(t) {
+		rows[row.what] = row
+	}
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		for _, minor := range []int{24, 38, 39, 40, minorOf(t, e.APIVersion)} {
+			require.NoError(t, e.Call(t.Context(), http.MethodPost, fmt.Sprintf("/v1.%d/swarm/init", minor), json.RawMessage(everySetting), nil))
+			for _, setting := range swarmSettings {
+				row := rows[setting.row]
+				isDropped := row.below == "lost" || row.below == "stripped" && minor < row.minor
+				assert.Equal(t, !isDropped, isThere(t, e, setting), "%s at 1.%d", setting.row, minor)
+			}
+			require.Eventually(t, func() bool { // engines now and then trip over files of their own that come back
+				return e.Call(t.Context(), http.MethodPost, "/swarm/leave?force=1", nil, nil) == nil
+			}, time.Minute, time.Second)
+		}
+	})
+}
+
+func isThere(t *testing.T, e *engines.Engine, setting swarmSetting) bool {
+	t.Helper()
+	path, where, _ := strings.Cut(setting.path, " ")
+	var got, want any
+	require.NoError(t, e.Call(t.Context(), http.MethodGet, path, nil, &got))
+	require.NoError(t, json.Unmarshal([]byte(setting.value), &want))
+	return reflect.DeepEqual(want, get(got, steps(where)))
+}
+
+func TestZeroSettingsOfASwarmAreKept(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := swarm.SwarmSpec{Orchestration: swarm.OrchestrationConfig{TaskHistoryRetentionLimit: new(int64(0))}}
+		_, err := client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr, Spec: spec})
+		require.NoError(t, err)
+		limit := func() *int64 {
+			cluster, err := client.Swarm.Inspect(t.Context())
+			require.NoError(t, err)
+			return cluster.Spec.Orchestration.TaskHistoryRetentionLimit
+		}
+		assert.Equal(t, new(int64(0)), limit())
+		for _, n := range []int64{-1, 7, 0} {
+			changed, err := client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+				c.Spec.Orchestration.TaskHistoryRetentionLimit = new(n)
+				return nil
+			})
+			require.NoError(t, err)
+			assert.True(t, changed)
+			assert.Equal(t, new(n), limit())
+		}
+	})
+}
+
+func TestLocalStateIsInactiveOutsideASwarm(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		local, err := client.Swarm.LocalState(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, swarm.LocalInactive, local.State)
+		assert.False(t, local.IsManager)
+
+		_, err = client.Swarm.Inspect(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrNoSwarm)
+		_, err = client.Swarm.UnlockKey(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrNoSwarm)
+		assert.ErrorIs(t, client.Swarm.Leave(t.Context(), nil), swarm.ErrNoSwarm)
+		assert.ErrorIs(t, client.Swarm.Unlock(t.Context(), "SWMKEY-1-x"), swarm.ErrNoSwarm)
+		assert.ErrorIs(t, client.Swarm.Join(t.Context(), "no token", []string{"10.99.0.1"}, nil), swarm.ErrInvalid)
+		_, err = client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: "0.0.0.0"})
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+	})
+}
+
+func TestJoinThatReachesNobodyGoesOnAndFails(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		err := client.Swarm.Join(t.Context(), someToken, []string{"10.99.0.99"}, nil)
+		require.ErrorIs(t, err, swarm.ErrInProgress)
+		local, err := client.Swarm.LocalState(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, swarm.LocalPending, local.State)
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			local, err := client.Swarm.LocalState(t.Context())
+			assert.NoError(c, err)
+			assert.Equal(c, swarm.LocalError, local.State)
+			assert.Contains(c, local.Error, "10.99.0.99")
+		}, time.Minute, 100*time.Millisecond)
+		require.NoError(t, client.Swarm.Leave(t.Context(), &swarm.LeaveOptions{Force: true}))
+		_, err = client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr})
+		require.NoError(t, err)
+	})
+}
+
+// someToken is one of a swarm that is gone.
+const someToken = "SWMTKN-1-68luuwdk5dwwy2a3ejzg5c9mfwa0l4jzceo8bvczgyxlc19i3t-05z8e3dav9voazu6r62b8i80c"
+
+func TestLockedManagerWorksWithItsKeyAlone(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		require.NoError(t, e.InitSwarm(t.Context()))
+		_, err := client.Swarm.UnlockKey(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
+		_, err = client.Swarm.RotateUnlockKey(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		assert.ErrorIs(t, client.Swarm.Unlock(t.Context(), "SWMKEY-1-x"), swarm.ErrNotLocked)
+
+		key, err := client.Swarm.AutoLock(t.Context(), true)
+		require.NoError(t, err)
+		assert.Regexp(t, `^SWMKEY-1-`, key)
+		again, err := client.Swarm.UnlockKey(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, key, again)
+
+		restartLocked(t, e, client)
+		_, err = client.Services.List(t.Context(), nil)
+		assert.ErrorIs(t, err, swarm.ErrLocked)
+		_, err = client.Swarm.Inspect(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrLocked)
+		assert.ErrorIs(t, client.Swarm.Leave(t.Context(), nil), swarm.ErrLocked)
+		assert.ErrorIs(t, client.Swarm.Unlock(t.Context(), "no key"), swarm.ErrInvalidUnlockKey)
+		assert.ErrorIs(t, client.Swarm.Unlock(t.Context(), wrongKey), swarm.ErrInvalidUnlockKey)
+		require.NoError(t, client.Swarm.Unlock(t.Context(), key))
+		_, err = client.Swarm.Inspect(t.Context())
+		require.NoError(t, err, "it works when Unlock has returned")
+		assert.ErrorIs(t, client.Swarm.Unlock(t.Context(), key), swarm.ErrNotLocked)
+
+		rotated, err := client.Swarm.RotateUnlockKey(t.Context())
+		require.NoError(t, err)
+		assert.NotEqual(t, key, rotated)
+		restartLocked(t, e, client)
+		require.NoError(t, unlockWithEither(t, client, rotated, key))
+
+		none, err := client.Swarm.AutoLock(t.Context(), false)
+		require.NoError(t, err)
+		assert.Empty(t, none)
+		_, err = client.Swarm.UnlockKey(t.Context())
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
+	})
+}
+
+// unlockWithEither tries the key that was rotated to, then the one before: a
+// manager that restarts at once may not have written down the new one.
+func unlockWithEither(t *testing.T, client *swarm.Client, keys ...string) error {
+	t.Helper()
+	var err error
+	for _, key := range keys {
+		if err = client.Swarm.Unlock(t.Context(), key); err == nil {
+			return nil
+		}
+		assert.ErrorIs(t, err, swarm.ErrInvalidUnlockKey)
+	}
+	return err
+}
+
+// makeRoot makes the certificate and the key of a root of trust.
+func makeRoot(t *testing.T) (cert, key string) {
+	t.Helper()
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(10 * 365 * 24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	require.NoError(t, err)
+	private, err := x509.MarshalECPrivateKey(signer)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}))
+}
+
+// wrongKey has the form of an unlock key.
+const wrongKey = "SWMKEY-1-BbOdSSrzEBAdW6hcy5J7xnH9F1YbIkr+EiydDYMix/I"
+
+func restartLocked(t *testing.T, e *engines.Engine, client *swarm.Client) {
+	t.Helper()
+	require.NoError(t, e.Restart(t.Context()))
+	local, err := client.Swarm.LocalState(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, swarm.LocalLocked, local.State)
+	assert.False(t, local.IsManager)
+}
+
+func TestMembershipEndsAndBeginsAgain(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		_, err := client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr})
+		require.NoError(t, err)
+		first, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+
+		assert.ErrorIs(t, client.Swarm.Leave(t.Context(), nil), swarm.ErrInvalid)
+		require.NoError(t, client.Swarm.Leave(t.Context(), &swarm.LeaveOptions{Force: true}))
+		local, err := client.Swarm.LocalState(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, swarm.LocalInactive, local.State)
+
+		_, err = client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr})
+		require.NoError(t, err)
+		second, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.NotEqual(t, first.ID, second.ID)
+		assert.NotEqual(t, first.JoinTokens.Worker, second.JoinTokens.Worker)
+
+		_, err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+			c.Spec.Labels = map[string]string{"kept": "yes"}
+			return nil
+		})
+		require.NoError(t, err)
+		_, err = client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr, ForceNewCluster: true})
+		require.NoError(t, err)
+		third, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, second.ID, third.ID)
+		assert.Equal(t, map[string]string{"kept": "yes"}, third.Spec.Labels)
+	})
+}
+
+func TestChangesOfASwarmAreGuardedByItsVersion(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		require.NoError(t, e.InitSwarm(t.Context()))
+		stale, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		label := func(c *swarm.Cluster) error {
+			c.Spec.Labels = map[string]string{"by": "one"}
+			return nil
+		}
+		changed, err := client.Swarm.Modify(t.Context(), label)
+		require.NoError(t, err)
+		assert.True(t, changed)
+		changed, err = client.Swarm.Modify(t.Context(), label)
+		require.NoError(t, err)
+		assert.False(t, changed, "it is so already")
+
+		stale.Spec.Labels = map[string]string{"by": "another"}
+		_, err = client.Swarm.Update(t.Context(), stale)
+		assert.ErrorIs(t, err, swarm.ErrVersionConflict)
+
+		cluster, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		cluster.Spec.Name = "other"
+		_, err = client.Swarm.Update(t.Context(), cluster)
+		assert.ErrorIs(t, err, swarm.ErrInvalid, "engines know one name")
+		want := stale.Spec
+		want.Labels = map[string]string{"by": "one"}
+		cluster, err = client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, cluster.Spec, "nothing else has changed")
+	})
+}
+
+func TestRotatedRootTakesTheSwarmOver(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		require.NoError(t, e.InitSwarm(t.Context()))
+		before, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, client.Swarm.WaitCA(t.Context()), "there is nothing to wait for")
+
+		require.NoError(t, client.Swarm.RotateCA(t.Context(), &swarm.CAOptions{NodeCertExpiry: 24 * time.Hour}))
+		require.NoError(t, client.Swarm.WaitCA(t.Context()))
+		after, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.NotEqual(t, before.TLSInfo.TrustRoot, after.TLSInfo.TrustRoot)
+		assert.NotEqual(t, before.JoinTokens, after.JoinTokens)
+		assert.Equal(t, 24*time.Hour, after.Spec.CAConfig.NodeCertExpiry)
+		assert.False(t, after.RootRotationInProgress)
+
+		cert, key := makeRoot(t)
+		require.NoError(t, client.Swarm.RotateCA(t.Context(), &swarm.CAOptions{SigningCACert: cert, SigningCAKey: key}))
+		require.NoError(t, client.Swarm.WaitCA(t.Context()))
+		own, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, cert, own.TLSInfo.TrustRoot)
+		assert.Empty(t, own.Spec.CAConfig.SigningCACert, "engines never send it back")
+		assert.Empty(t, own.Spec.CAConfig.SigningCAKey, "nor its key")
+
+		_, err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+			c.Spec.Labels = map[string]string{"a": "b"}
+			return nil
+		})
+		require.NoError(t, err)
+		changed, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, cert, changed.TLSInfo.TrustRoot, "another change leaves the root alone")
+		assert.False(t, changed.RootRotationInProgress)
+	})
+}
