@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -39,23 +38,6 @@ const (
 	LocalLocked LocalNodeState = "locked"
 )
 
-// LocalState is what an engine says of its own place in a swarm.
-type LocalState struct {
-	// State is what the engine has to do with a swarm.
-	State LocalNodeState `json:"LocalNodeState"`
-	// IsManager tells that the engine is a manager, with or without a leader.
-	IsManager bool `json:"ControlAvailable"`
-	// NodeID is the engine's ID as a node; empty outside a swarm.
-	NodeID string
-	// NodeAddr is the address that the other nodes know the engine by; empty
-	// outside a swarm.
-	NodeAddr string
-	// Error is why the engine cannot work; also that a manager has no leader.
-	Error string
-	// RemoteManagers are the managers that the engine knows of, itself included.
-	RemoteManagers []RemoteManager
-}
-
 // RemoteManager is a manager as other nodes know it.
 type RemoteManager struct {
 	// NodeID is the manager's ID as a node.
@@ -69,18 +51,15 @@ type RemoteManager struct {
 // the answer.
 //
 // Engine endpoint: GET /info
-func (s *SwarmClient) LocalState(ctx context.Context) (*LocalState, error) {
+func (s *SwarmClient) LocalState(ctx context.Context) (*SwarmInfo, error) {
 	return s.localState(ctx, "read swarm state")
 }
 
-func (s *SwarmClient) localState(ctx context.Context, op string) (*LocalState, error) {
-	var info struct{ Swarm LocalState }
+func (s *SwarmClient) localState(ctx context.Context, op string) (*SwarmInfo, error) {
+	var info struct{ Swarm SwarmInfo }
 	call := &call{op: op, method: http.MethodGet, to: to("/info"), repeat: repeatRead}
 	if err := s.client.do(ctx, call, &info); err != nil {
 		return nil, err
-	}
-	if info.Swarm.State == "" {
-		info.Swarm.State = LocalInactive
 	}
 	return &info.Swarm, nil
 }
@@ -245,14 +224,14 @@ func (s *SwarmClient) waitActive(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch state.State {
+		switch state.LocalNodeState {
 		case LocalActive:
 			return nil
 		case LocalPending:
 		case LocalLocked:
 			return &Error{Op: op, kind: ErrLocked}
 		default:
-			return &Error{Op: op, Message: fmt.Sprintf("the engine is %s: %s", printable(string(state.State)), printable(state.Error)), kind: ErrUnavailable}
+			return &Error{Op: op, Message: fmt.Sprintf("the engine is %s: %s", printable(string(state.LocalNodeState)), printable(state.Error)), kind: ErrUnavailable}
 		}
 		if err := pause(ctx, pollInterval); err != nil {
 			return &Error{Op: op, Message: "still joining", Err: err, kind: ErrInProgress}
@@ -305,8 +284,7 @@ func (s *SwarmClient) inspect(ctx context.Context, op string) (*Cluster, error) 
 
 // Update writes back a swarm that was read and whose Spec was then changed. What
 // differs from what was read is applied to the engine's own JSON, so that fields
-// unknown to this library stay as they are. If nothing differs nothing is sent,
-// and changed is false.
+// unknown to this library stay as they are. If nothing differs nothing is sent.
 //
 // If anybody changed the swarm since it was read the error is
 // [ErrVersionConflict]: read it again. A field newer than the engine is a
@@ -314,20 +292,19 @@ func (s *SwarmClient) inspect(ctx context.Context, op string) (*Cluster, error) 
 // [*OutcomeUnknownError].
 //
 // Engine endpoint: POST /swarm/update
-func (s *SwarmClient) Update(ctx context.Context, cluster *Cluster) (changed bool, err error) {
+func (s *SwarmClient) Update(ctx context.Context, cluster *Cluster) error {
 	const op = "update swarm"
 	if cluster == nil || len(cluster.Raw) == 0 {
-		return false, invalid(op, "", "it has no Raw: only a swarm that was read can be written back without loss")
+		return invalid(op, "", "it has no Raw: only a swarm that was read can be written back without loss")
 	}
 	current, spec, err := changedSpec(cluster.Raw, cluster.Spec)
 	if err != nil {
-		return false, &Error{Op: op, Err: err, kind: ErrInvalid}
+		return &Error{Op: op, Err: err, kind: ErrInvalid}
 	}
 	if spec.Equal(current) {
-		return false, nil
+		return nil
 	}
-	err = s.post(ctx, op, cluster, spec, url.Values{})
-	return err == nil, err
+	return s.post(ctx, op, cluster, spec, url.Values{})
 }
 
 // post sends a spec for the version of the swarm that was read. The version lets
@@ -338,24 +315,25 @@ func (s *SwarmClient) post(ctx context.Context, op string, cluster *Cluster, spe
 		repeat: repeatGuarded, encode: encoder("SwarmSpec", spec)}, nil)
 }
 
-// Modify reads the swarm, lets change have its way with it, and writes it back;
-// if somebody else wrote it in between it begins again, until ctx is done. An
-// error of change ends it. Only the Spec is written.
+// Modify calls change with the swarm as it is, which may then change its Spec,
+// and writes the result back. If somebody else wrote the swarm in between it
+// reads it and calls change again, until ctx is done: change may run more than
+// once and must not rely on what it did before. If change changes nothing,
+// nothing is sent; an error of change ends it and is returned as it is. See
+// [SwarmClient.Update] for the other errors.
 //
 // Engine endpoints: GET /swarm, POST /swarm/update
-func (s *SwarmClient) Modify(ctx context.Context, change func(*Cluster) error) (changed bool, err error) {
-	err = s.client.modify(ctx, func(ctx context.Context) error {
-		cluster, err := s.inspect(ctx, "update swarm")
+func (s *SwarmClient) Modify(ctx context.Context, change func(*Cluster) error) error {
+	return s.client.modify(ctx, func(ctx context.Context) error {
+		cluster, err := s.inspect(ctx, "modify swarm")
 		if err != nil {
 			return err
 		}
 		if err := change(cluster); err != nil {
 			return err
 		}
-		changed, err = s.Update(ctx, cluster)
-		return err
+		return s.Update(ctx, cluster)
 	})
-	return changed, err
 }
 
 // JoinTokens reads what engines join the swarm with.
@@ -455,7 +433,7 @@ func (s *SwarmClient) rotate(ctx context.Context, op string, query url.Values, c
 //
 // Engine endpoints: GET /swarm, POST /swarm/update, GET /swarm/unlockkey
 func (s *SwarmClient) AutoLock(ctx context.Context, on bool) (key string, err error) {
-	_, err = s.Modify(ctx, func(c *Cluster) error {
+	err = s.Modify(ctx, func(c *Cluster) error {
 		c.Spec.EncryptionConfig.AutoLockManagers = on
 		return nil
 	})
@@ -588,24 +566,10 @@ func (s *SwarmClient) RotateCA(ctx context.Context, opts *CAOptions) error {
 	if err := opts.validate(); err != nil {
 		return invalid("rotate CA", "", "%v", err)
 	}
-	_, err := s.Modify(ctx, func(c *Cluster) error {
+	return s.Modify(ctx, func(c *Cluster) error {
 		opts.apply(&c.Spec.CAConfig)
 		return nil
 	})
-	return err
-}
-
-// caNode is what a node says of its certificate.
-type caNode struct {
-	ID          string
-	Description struct {
-		Hostname string
-		TLSInfo  TLSInfo
-	}
-}
-
-func decodeCANode(raw json.RawMessage) (node caNode, err error) {
-	return node, wire.Unmarshal(raw, &node)
 }
 
 // WaitCA waits until no rotation of the root is in progress, and each node has a
@@ -641,17 +605,13 @@ func (s *SwarmClient) caLag(ctx context.Context, op string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	nodes, err := listAll(ctx, s.client, func(ctx context.Context) iter.Seq2[caNode, error] {
-		call := &call{op: op, method: http.MethodGet, to: to("/nodes"), repeat: repeatRead}
-		return decoded(s.client.elements(ctx, call), call, decodeCANode)
-	})
+	nodes, err := s.client.Nodes.List(ctx, nil)
 	if err != nil {
 		return "", err
 	}
-	want, behind := cluster.TLSInfo, []string{}
+	behind := []string{}
 	for _, node := range nodes {
-		has := node.Description.TLSInfo
-		if !slices.Equal(has.CertIssuerPublicKey, want.CertIssuerPublicKey) || !slices.Equal(has.CertIssuerSubject, want.CertIssuerSubject) || has.TrustRoot != want.TrustRoot {
+		if status := node.TLSStatus(cluster.TLSInfo); status == TLSNeedsRotation || status == TLSUnknown && !cluster.TLSInfo.isEmpty() {
 			behind = append(behind, fmt.Sprintf("%s (%s)", node.ID, node.Description.Hostname))
 		}
 	}

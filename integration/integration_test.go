@@ -5,9 +5,11 @@ package integration
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,10 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	// All engines at once, also with fewer processors: tests wait most of the time.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*len(testEngines()))); err != nil {
+		return 1, err
+	}
 	if scratch, err = os.MkdirTemp("", "swarm-integration-"); err != nil {
 		return 1, err
 	}

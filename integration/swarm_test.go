@@ -48,8 +48,11 @@ func TestSwarmIsMadeWithEveryOption(t *testing.T) {
 		require.NoError(t, err)
 		local, err := client.Swarm.LocalState(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, &swarm.LocalState{State: swarm.LocalActive, IsManager: true, NodeID: nodeID, NodeAddr: "10.99.0.1",
-			RemoteManagers: []swarm.RemoteManager{{NodeID: nodeID, Addr: "10.99.0.1:2378"}}}, local)
+		assert.Equal(t, swarm.LocalActive, local.LocalNodeState)
+		assert.True(t, local.ControlAvailable)
+		assert.Equal(t, nodeID, local.NodeID)
+		assert.Equal(t, "10.99.0.1", local.NodeAddr)
+		assert.Equal(t, []swarm.RemoteManager{{NodeID: nodeID, Addr: "10.99.0.1:2378"}}, local.RemoteManagers)
 
 		cluster, err := client.Swarm.Inspect(t.Context())
 		require.NoError(t, err)
@@ -163,12 +166,11 @@ func TestZeroSettingsOfASwarmAreKept(t *testing.T) {
 		}
 		assert.Equal(t, new(int64(0)), limit())
 		for _, n := range []int64{-1, 7, 0} {
-			changed, err := client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+			err := client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
 				c.Spec.Orchestration.TaskHistoryRetentionLimit = new(n)
 				return nil
 			})
 			require.NoError(t, err)
-			assert.True(t, changed)
 			assert.Equal(t, new(n), limit())
 		}
 	})
@@ -179,8 +181,8 @@ func TestLocalStateIsInactiveOutsideASwarm(t *testing.T) {
 		client := newClient(t, e)
 		local, err := client.Swarm.LocalState(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, swarm.LocalInactive, local.State)
-		assert.False(t, local.IsManager)
+		assert.Equal(t, swarm.LocalInactive, local.LocalNodeState)
+		assert.False(t, local.ControlAvailable)
 
 		_, err = client.Swarm.Inspect(t.Context())
 		assert.ErrorIs(t, err, swarm.ErrNoSwarm)
@@ -195,17 +197,18 @@ func TestLocalStateIsInactiveOutsideASwarm(t *testing.T) {
 }
 
 func TestJoinThatReachesNobodyGoesOnAndFails(t *testing.T) {
+	t.Parallel()
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		err := client.Swarm.Join(t.Context(), someToken, []string{"10.99.0.99"}, nil)
 		require.ErrorIs(t, err, swarm.ErrInProgress)
 		local, err := client.Swarm.LocalState(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, swarm.LocalPending, local.State)
+		assert.Equal(t, swarm.LocalPending, local.LocalNodeState)
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			local, err := client.Swarm.LocalState(t.Context())
 			assert.NoError(c, err)
-			assert.Equal(c, swarm.LocalError, local.State)
+			assert.Equal(c, swarm.LocalError, local.LocalNodeState)
 			assert.Contains(c, local.Error, "10.99.0.99")
 		}, time.Minute, 100*time.Millisecond)
 		require.NoError(t, client.Swarm.Leave(t.Context(), &swarm.LeaveOptions{Force: true}))
@@ -301,8 +304,8 @@ func restartLocked(t *testing.T, e *engines.Engine, client *swarm.Client) {
 	require.NoError(t, e.Restart(t.Context()))
 	local, err := client.Swarm.LocalState(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, swarm.LocalLocked, local.State)
-	assert.False(t, local.IsManager)
+	require.Equal(t, swarm.LocalLocked, local.LocalNodeState)
+	assert.False(t, local.ControlAvailable)
 }
 
 func TestMembershipEndsAndBeginsAgain(t *testing.T) {
@@ -317,7 +320,7 @@ func TestMembershipEndsAndBeginsAgain(t *testing.T) {
 		require.NoError(t, client.Swarm.Leave(t.Context(), &swarm.LeaveOptions{Force: true}))
 		local, err := client.Swarm.LocalState(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, swarm.LocalInactive, local.State)
+		assert.Equal(t, swarm.LocalInactive, local.LocalNodeState)
 
 		_, err = client.Swarm.Init(t.Context(), &swarm.InitOptions{AdvertiseAddr: e.Addr})
 		require.NoError(t, err)
@@ -326,7 +329,7 @@ func TestMembershipEndsAndBeginsAgain(t *testing.T) {
 		assert.NotEqual(t, first.ID, second.ID)
 		assert.NotEqual(t, first.JoinTokens.Worker, second.JoinTokens.Worker)
 
-		_, err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+		err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
 			c.Spec.Labels = map[string]string{"kept": "yes"}
 			return nil
 		})
@@ -350,21 +353,20 @@ func TestChangesOfASwarmAreGuardedByItsVersion(t *testing.T) {
 			c.Spec.Labels = map[string]string{"by": "one"}
 			return nil
 		}
-		changed, err := client.Swarm.Modify(t.Context(), label)
-		require.NoError(t, err)
-		assert.True(t, changed)
-		changed, err = client.Swarm.Modify(t.Context(), label)
-		require.NoError(t, err)
-		assert.False(t, changed, "it is so already")
-
-		stale.Spec.Labels = map[string]string{"by": "another"}
-		_, err = client.Swarm.Update(t.Context(), stale)
-		assert.ErrorIs(t, err, swarm.ErrVersionConflict)
-
+		require.NoError(t, client.Swarm.Modify(t.Context(), label))
 		cluster, err := client.Swarm.Inspect(t.Context())
 		require.NoError(t, err)
+		require.NoError(t, client.Swarm.Modify(t.Context(), label))
+		again, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, cluster.Version, again.Version, "it was so already, nothing was sent")
+
+		stale.Spec.Labels = map[string]string{"by": "another"}
+		err = client.Swarm.Update(t.Context(), stale)
+		assert.ErrorIs(t, err, swarm.ErrVersionConflict)
+
 		cluster.Spec.Name = "other"
-		_, err = client.Swarm.Update(t.Context(), cluster)
+		err = client.Swarm.Update(t.Context(), cluster)
 		assert.ErrorIs(t, err, swarm.ErrInvalid, "engines know one name")
 		want := stale.Spec
 		want.Labels = map[string]string{"by": "one"}
@@ -400,7 +402,7 @@ func TestRotatedRootTakesTheSwarmOver(t *testing.T) {
 		assert.Empty(t, own.Spec.CAConfig.SigningCACert, "engines never send it back")
 		assert.Empty(t, own.Spec.CAConfig.SigningCAKey, "nor its key")
 
-		_, err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
+		err = client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error {
 			c.Spec.Labels = map[string]string{"a": "b"}
 			return nil
 		})
