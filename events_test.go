@@ -145,7 +145,7 @@ func TestEventsAreAskedForByEveryOption(t *testing.T) {
 		Images: []string{"i"}, Volumes: []string{"v"}, Plugins: []string{"p"}, Daemons: []string{"d"}, Labels: map[string]string{"k": "v", "e": ""},
 	})
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF, "Until is in the future")
-	asked, err := url.Parse(e.requests[0].uri)
+	asked, err := url.Parse(e.all()[0].uri)
 	require.NoError(t, err)
 	assert.Equal(t, "1.000000005", asked.Query().Get("since"))
 	assert.Equal(t, "4070908800.120000000", asked.Query().Get("until"))
@@ -165,7 +165,7 @@ func TestEventsThatCannotBeAskedForAreRefused(t *testing.T) {
 	var versionError *swarm.VersionError
 	_, err := watched(t.Context(), client, &swarm.EventOptions{Scopes: []swarm.Scope{swarm.ScopeSwarm}})
 	assert.ErrorAs(t, err, &versionError)
-	assert.Empty(t, e.requests)
+	assert.Empty(t, e.all())
 }
 
 func TestStreamsOfEventsNeverEndWithoutAReason(t *testing.T) {

@@ -190,7 +190,8 @@ type NetworkSpec struct {
 	// which turns it on. Overlay networks cannot be without. Needs API 1.48.
 	EnableIPv4 *bool `json:",omitzero"`
 	// EnableIPv6 turns IPv6 on. Nil leaves it to the engine, which has it off
-	// unless it was configured otherwise.
+	// unless it was configured otherwise. An overlay network has IPv6 addresses only
+	// with an IPv6 subnet in IPAM; engines 28 accept that and never set it up.
 	EnableIPv6 *bool `json:",omitzero"`
 	// IPAM are the addresses. Its zero value leaves them to the engine.
 	IPAM IPAM `json:",omitzero"`

@@ -119,7 +119,7 @@ func TestNetworkThatCannotBeAskedForIsRefused(t *testing.T) {
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
 	_, err = client.Networks.List(t.Context(), &swarm.NetworkListOptions{Type: "galaxy"})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
-	assert.Empty(t, e.requests)
+	assert.Empty(t, e.all())
 }
 
 func TestNetworkWhoseCreationIsNotAnsweredIsCreatedOnce(t *testing.T) {
@@ -137,7 +137,7 @@ func TestVerboseNetworksNameTheirServicesAndTasks(t *testing.T) {
 	e.answer("GET /networks/plain", recorded(t, "26.1-infra/net_inspect_plain_verbose"))
 	network, err := client.Networks.Inspect(t.Context(), "plain", &swarm.NetworkInspectOptions{Verbose: true, Scope: swarm.ScopeSwarm})
 	require.NoError(t, err)
-	assert.Contains(t, e.requests[0].uri, "/networks/plain?scope=swarm&verbose=true")
+	assert.Contains(t, e.all()[0].uri, "/networks/plain?scope=swarm&verbose=true")
 	require.Contains(t, network.Services, "web")
 	require.Len(t, network.Services["web"].Tasks, 1)
 	assert.Equal(t, "10.0.1.3", network.Services["web"].Tasks[0].EndpointIP)
@@ -171,7 +171,7 @@ func TestNetworksAreChosenAlikeOnAllEngines(t *testing.T) {
 			}
 			slices.Sort(names)
 			assert.Equal(t, row.want, strings.Join(slices.Compact(names), " "), "%s %+v", version, row.opts)
-			sent, err := url.Parse(e.requests[0].uri)
+			sent, err := url.Parse(e.all()[0].uri)
 			require.NoError(t, err)
 			assert.Equal(t, row.filters, sent.Query().Get("filters"))
 		}

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +103,13 @@ func (e *scriptedEngine) sent(method, path string) []request {
 		}
 	}
 	return found
+}
+
+// all are the requests so far.
+func (e *scriptedEngine) all() []request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.requests)
 }
 
 func recorded(t *testing.T, name string) []byte {

@@ -147,7 +147,7 @@ func TestDiskUsageIsAddedUpFromEveryForm(t *testing.T) {
 		require.NoError(t, err)
 		want.Raw = json.RawMessage(body)
 		assert.Equal(t, &want, usage)
-		assert.Contains(t, e.requests[0].uri, "/system/df?type=image&type=volume")
+		assert.Contains(t, e.all()[0].uri, "/system/df?type=image&type=volume")
 	}
 }
 
@@ -158,7 +158,7 @@ func TestDiskUsageThatCannotBeAskedForIsRefused(t *testing.T) {
 	assert.ErrorAs(t, err, &versionError)
 	_, err = client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Types: []swarm.DiskUsageType{"dust"}})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
-	assert.Empty(t, e.requests)
+	assert.Empty(t, e.all())
 }
 
 func TestCheckAuthSendsCredentialsAndReturnsTheToken(t *testing.T) {
@@ -167,7 +167,7 @@ func TestCheckAuthSendsCredentialsAndReturnsTheToken(t *testing.T) {
 	result, err := client.System.CheckAuth(t.Context(), swarm.RegistryAuth{Username: "u", Password: "p", ServerAddress: "r.example"})
 	require.NoError(t, err)
 	assert.Equal(t, swarm.AuthResult{Status: "Login Succeeded", IdentityToken: "t0ken"}, *result)
-	assert.Equal(t, `{"username":"u","password":"p","serveraddress":"r.example"}`, e.requests[0].body)
+	assert.Equal(t, `{"username":"u","password":"p","serveraddress":"r.example"}`, e.all()[0].body)
 	for _, printed := range []string{fmt.Sprintf("%v %+v %#v %s %q", *result, *result, *result, *result, *result), fmt.Sprint(result), slog.AnyValue(result).Resolve().String()} {
 		assert.NotContains(t, printed, "t0ken")
 		assert.Contains(t, printed, "Login Succeeded")
@@ -202,7 +202,7 @@ func TestLoginIsNeverRepeatedAndHasNoUnknownOutcome(t *testing.T) {
 	assert.NoError(t, err, "what was provably not executed may be sent again")
 	_, err = client.System.CheckAuth(t.Context(), swarm.RegistryAuth{})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
-	assert.Len(t, e.requests, 2)
+	assert.Len(t, e.all(), 2)
 }
 
 const distribution = `{"Descriptor":{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:ab","size":1609,
@@ -225,7 +225,7 @@ func TestDistributionTellsDigestAndPlatforms(t *testing.T) {
 		e.answer("GET /distribution/"+decoded+"/json", says(200, distribution))
 		result, err := client.System.InspectDistribution(t.Context(), image, &swarm.DistributionInspectOptions{Auth: &swarm.RegistryAuth{Username: "u"}})
 		require.NoError(t, err, image)
-		assert.Equal(t, "/v1.51"+path, e.requests[0].uri)
+		assert.Equal(t, "/v1.51"+path, e.all()[0].uri)
 		assert.Equal(t, "sha256:ab", result.Descriptor.Digest)
 		assert.Equal(t, "v8", result.Platforms[1].Variant)
 		assert.NotEmpty(t, result.Raw)
@@ -243,7 +243,7 @@ func TestImagesThatLeadElsewhereAreRefused(t *testing.T) {
 	}
 	_, err := client.System.InspectDistribution(t.Context(), "a", &swarm.DistributionInspectOptions{Auth: &swarm.RegistryAuth{}})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
-	assert.Empty(t, e.requests)
+	assert.Empty(t, e.all())
 }
 
 func TestRegistriesAreAskedTwiceAtMost(t *testing.T) {
@@ -266,6 +266,6 @@ func TestRegistriesAreAskedTwiceAtMost(t *testing.T) {
 		e.answer("GET /distribution/127.0.0.1:1/x/json", row.answer)
 		_, err := client.System.InspectDistribution(t.Context(), "127.0.0.1:1/x", nil)
 		assert.ErrorIs(t, err, row.want, string(row.answer))
-		assert.Len(t, e.requests, row.sent, string(row.answer))
+		assert.Len(t, e.all(), row.sent, string(row.answer))
 	}
 }

@@ -67,11 +67,11 @@ func TestVolumesAreCreatedAsAsked(t *testing.T) {
 	_, err = client.Volumes.Create(t.Context(), swarm.VolumeSpec{Driver: "local"})
 	var unknown *swarm.OutcomeUnknownError
 	assert.ErrorAs(t, err, &unknown)
-	assert.Len(t, e.requests, 1, "one without a name would be made twice")
+	assert.Len(t, e.all(), 1, "one without a name would be made twice")
 	_, err = client.Volumes.Create(t.Context(), swarm.VolumeSpec{Name: "cvb", ClusterVolumeSpec: &swarm.ClusterVolumeSpec{}})
 	var versionError *swarm.VersionError
 	assert.ErrorAs(t, err, &versionError, "engines would make a local volume")
-	assert.Len(t, e.requests, 1)
+	assert.Len(t, e.all(), 1)
 }
 
 func TestVolumesAreChosenAlikeOnAllEngines(t *testing.T) {
@@ -106,7 +106,7 @@ func TestVolumesAreChosenAlikeOnAllEngines(t *testing.T) {
 	list, err := client.Volumes.List(t.Context(), &swarm.VolumeListOptions{Names: []string{"a"}, Labels: map[string]string{"l": "v"}, Drivers: []string{"local"}, Dangling: new(false)})
 	require.NoError(t, err)
 	assert.Equal(t, &swarm.VolumeList{Volumes: []swarm.Volume{}, Warnings: []string{"plugin x did not answer"}}, list)
-	assert.Contains(t, e.requests[0].uri, "filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%2C%22driver%22%3A%7B%22local%22%3Atrue%7D%2C%22label%22%3A%7B%22l%3Dv%22%3Atrue%7D%2C%22name%22%3A%7B%22a%22%3Atrue%7D%7D")
+	assert.Contains(t, e.all()[0].uri, "filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%2C%22driver%22%3A%7B%22local%22%3Atrue%7D%2C%22label%22%3A%7B%22l%3Dv%22%3Atrue%7D%2C%22name%22%3A%7B%22a%22%3Atrue%7D%7D")
 	_, err = client.Volumes.List(t.Context(), nil)
 	assert.ErrorIs(t, err, swarm.ErrProtocol)
 }
@@ -121,7 +121,7 @@ func TestChangesOfAVolumeKeepWhatIsUnknown(t *testing.T) {
 	volume, err := client.Volumes.Inspect(t.Context(), "cv")
 	require.NoError(t, err)
 	require.NoError(t, client.Volumes.Update(t.Context(), volume))
-	assert.Len(t, e.requests, 1, "nothing has changed")
+	assert.Len(t, e.all(), 1, "nothing has changed")
 	volume.ClusterVolume.Spec.Availability = swarm.VolumeDrain
 	require.NoError(t, client.Volumes.Update(t.Context(), volume))
 	sent := e.sent("PUT", "/volumes/v3qa4uf5ps2ko8fatabw48lyj")
@@ -152,7 +152,7 @@ func TestVolumesThatCannotBeChangedAreRefused(t *testing.T) {
 		{Name: "a", ClusterVolume: &swarm.ClusterVolume{}, Raw: json.RawMessage(`{`)}} {
 		assert.ErrorIs(t, client.Volumes.Update(t.Context(), volume), swarm.ErrInvalid)
 	}
-	assert.Empty(t, e.requests)
+	assert.Empty(t, e.all())
 }
 
 func TestVolumesAreRemovedByExactNameAndLocalOnesOnce(t *testing.T) {
@@ -163,11 +163,11 @@ func TestVolumesAreRemovedByExactNameAndLocalOnesOnce(t *testing.T) {
 		err := client.Volumes.Remove(t.Context(), ref, &swarm.VolumeRemoveOptions{Force: true})
 		if !removed {
 			assert.ErrorIs(t, err, swarm.ErrNotFound)
-			assert.Len(t, e.requests, 1)
+			assert.Len(t, e.all(), 1)
 			continue
 		}
 		assert.NoError(t, err)
-		assert.Contains(t, e.requests[1].uri, "?force=true")
+		assert.Contains(t, e.all()[1].uri, "?force=true")
 	}
 	e, client := newScriptedEngine(t, "1.51")
 	e.answer("GET /volumes/v2", recorded(t, "28.5-infra/vol_inspect"))

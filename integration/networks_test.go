@@ -81,6 +81,32 @@ func TestOverlayNetworkWithEveryOption(t *testing.T) {
 	})
 }
 
+func TestOverlayNetworksWithIPv6(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		flagged := createNetwork(t, client, swarm.NetworkSpec{Name: serviceName(t, "flag"), EnableIPv6: new(true)})
+		subnets := []swarm.IPAMConfig{{Subnet: "10.179.0.0/24", Gateway: "10.179.0.1"}, {Subnet: "fd00:179::/64", Gateway: "fd00:179::1"}}
+		routed := createNetwork(t, client, swarm.NetworkSpec{Name: serviceName(t, "subnet"), EnableIPv6: new(true), IPAM: swarm.IPAM{Config: subnets}})
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			network, err := client.Networks.Inspect(t.Context(), flagged, nil)
+			require.NoError(c, err)
+			assert.True(c, network.EnableIPv6)
+			assert.Len(c, network.IPAM.Config, 1, "an IPv4 subnet alone")
+		}, 10*time.Second, 50*time.Millisecond)
+		want := subnets
+		if e.Name == "28.5" {
+			want = nil
+		}
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			network, err := client.Networks.Inspect(t.Context(), routed, nil)
+			require.NoError(c, err)
+			assert.True(c, network.EnableIPv6)
+			assert.Equal(c, want, network.IPAM.Config)
+			assert.Equal(c, want == nil, network.Driver == "", "an empty driver says that it was not set up")
+		}, 10*time.Second, 50*time.Millisecond)
+	})
+}
+
 func TestServicesAreConnectedToNetworksByIDAndByName(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
