@@ -60,7 +60,7 @@ func TestEnginesDoWhatLintSays(t *testing.T) {
 				}
 				s := merged(t, f.Spec, ids)
 				if f.Task != "" {
-					s.Name = fmt.Sprintf("%s-%d", h.ID, i)
+					s.Name = serviceName(t, fmt.Sprintf("%s-%d", h.ID, i))
 					s.Mode = swarm.Replicated(1)
 					s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
 				}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -276,4 +277,52 @@ func withoutEmpty(v any) any {
 		}
 	}
 	return v
+}
+
+func TestParsedFiltersFindWhatTheDockerCommandFinds(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := merged(t, []byte(`{"Labels":{"filtered":"a=b"}}`), strings.NewReplacer())
+		id := create(t, client, spec)
+		for _, text := range []string{"name=" + spec.Name, " Label = filtered=a=b ", "LABEL=filtered"} {
+			name, value, err := swarm.ParseFilter(text)
+			require.NoError(t, err)
+			filters := url.QueryEscape(string(encoded(map[string][]string{name: {value}})))
+			var services []struct{ ID string }
+			require.NoError(t, e.Call(t.Context(), http.MethodGet, "/services?filters="+filters, nil, &services))
+			require.Len(t, services, 1, text)
+			assert.Equal(t, id, services[0].ID)
+			short := docker(t, e, "service", "ls", "--quiet", "--filter", text)
+			assert.NotEmpty(t, short, text)
+			assert.True(t, strings.HasPrefix(id, short), "%s: %s", text, short)
+		}
+		output, err := runDocker(t, e.Host, "service", "ls", "--filter", "name")
+		assert.Error(t, err, output)
+		_, _, err = swarm.ParseFilter("name")
+		assert.Error(t, err)
+	})
+}
+
+func TestParsedExternalCAIsTheDockerCommands(t *testing.T) {
+	const text = "protocol=cfssl,url=https://127.0.0.1:1/sign,k=V"
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		require.NoError(t, e.InitSwarm(t.Context()))
+		docker(t, e, "swarm", "update", "--external-ca", text)
+		var cluster struct {
+			Spec struct {
+				CAConfig struct{ ExternalCAs []swarm.ExternalCA }
+			}
+		}
+		require.NoError(t, e.Call(t.Context(), http.MethodGet, "/swarm", nil, &cluster))
+		want, err := swarm.ParseExternalCA(text)
+		require.NoError(t, err)
+		require.Len(t, cluster.Spec.CAConfig.ExternalCAs, 1)
+		got := cluster.Spec.CAConfig.ExternalCAs[0]
+		got.CACert = "" // the command fills in the swarm's root
+		assert.Equal(t, want, got)
+		_, err = swarm.ParseExternalCA("protocol=cfssl")
+		assert.Error(t, err)
+		output, err := runDocker(t, e.Host, "swarm", "update", "--external-ca", "protocol=cfssl")
+		assert.Error(t, err, output)
+	})
 }
