@@ -37,6 +37,8 @@ type ImageDescriptor struct {
 	Annotations map[string]string `json:"annotations,omitzero"`
 	// ArtifactType is the kind of an artifact that is no image.
 	ArtifactType string `json:"artifactType,omitzero"`
+	// Data is the content itself, where it is small and came along.
+	Data []byte `json:"data,omitzero"`
 	// Platform is what the image runs on, where it is said here.
 	Platform *ImagePlatform `json:"platform,omitzero"`
 }

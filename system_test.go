@@ -206,7 +206,7 @@ func TestLoginIsNeverRepeatedAndHasNoUnknownOutcome(t *testing.T) {
 }
 
 const distribution = `{"Descriptor":{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:ab","size":1609,
-	"urls":["u"],"annotations":{"a":"b"},"artifactType":"t","platform":{"architecture":"arm64","os":"linux"}},
+	"urls":["u"],"annotations":{"a":"b"},"artifactType":"t","data":"aGk=","platform":{"architecture":"arm64","os":"linux"}},
 	"Platforms":[{"architecture":"amd64","os":"linux"},{"architecture":"arm64","os":"windows","os.version":"10","os.features":["f"],"variant":"v8"}]}`
 
 func TestDistributionTellsDigestAndPlatforms(t *testing.T) {
