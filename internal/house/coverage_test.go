@@ -49,6 +49,87 @@ func TestWhatIsNotInSwarmIsExplained(t *testing.T) {
 	noFindings(t, leftOut("docs/not-in-swarm.md", readPage(t, "docs/not-in-swarm.md"), strings.Join(names, " ")))
 }
 
+func TestTheComparisonsNameWhatThereIs(t *testing.T) {
+	api := readAPI(readPage(t, "api.txt"))
+	for page := range compared {
+		noFindings(t, unknownNames(page, readPage(t, page), api))
+	}
+}
+
+func TestNamesThatDoNotExistAreFound(t *testing.T) {
+	api := readAPI(`swarm: field Client.Services *ServiceClient
+swarm: field Service.Spec ServiceSpec
+swarm: field ServiceSpec.Ports []PortConfig
+swarm: field PortConfig.Name string
+swarm: method (*ServiceClient) Scale(ctx context.Context) error
+`)
+	page := "| theirs | ours | what differs | test |\n|---|---|---|---|\n" +
+		"| `x` | `client.Services.Scale(ctx)`, `spec.Ports`, `service.Spec.Ports.Name`, `PortConfig.Name` and `Scale` | | TestX |\n" +
+		"| `y` | `client.Services.Grow(ctx)`, `spec.Port`, `service.Spec.Ports.Nam`, `PortConfig.Nam` | | TestX |\n"
+	assert.Equal(t, []string{
+		"p.md: there is no client.Services.Grow",
+		"p.md: there is no spec.Port",
+		"p.md: there is no service.Spec.Ports.Nam",
+		"p.md: there is no PortConfig.Nam",
+	}, unknownNames("p.md", page, api))
+}
+
+var (
+	apiMember = regexp.MustCompile(`(?m)^swarm: (?:field (\w+\.\w+) [*\[\]]*(\S+)|method \(\*?(\w+)\) (\w+)\()`)
+	memberOf  = regexp.MustCompile("`(\\w+)((?:\\.[A-Z]\\w+)+)")
+)
+
+// roots are the types of the variables in the pages.
+var roots = map[string][]string{
+	"client": {"Client"}, "spec": {"ServiceSpec"}, "task": {"TaskSpec", "Task"}, "container": {"ContainerSpec"}, "change": {"ServiceChange"},
+	"service": {"Service"}, "node": {"Node"}, "n": {"Node"}, "s": {"Service"}, "errors": {"errors"}, "config": {"Config"}, "secret": {"Secret"}, "Spec": {"ConfigSpec"},
+}
+
+// readAPI reads the type of every member, empty for methods.
+func readAPI(text string) map[string]string {
+	api := map[string]string{"errors.Is": ""}
+	for _, m := range apiMember.FindAllStringSubmatch(text, -1) {
+		if m[1] != "" {
+			api[m[1]] = m[2]
+		} else {
+			api[m[3]+"."+m[4]] = ""
+		}
+	}
+	return api
+}
+
+// unknownNames finds members in the second cell of rows that do not exist.
+func unknownNames(page, text string, api map[string]string) (findings []string) {
+	for line := range strings.Lines(text) {
+		cells, ok := rowCells(line)
+		if !ok || len(cells) < 2 {
+			continue
+		}
+		for _, m := range memberOf.FindAllStringSubmatch(cells[1], -1) {
+			types, known := roots[m[1]]
+			if !known {
+				types = []string{m[1]}
+			}
+			path := strings.Split(m[2], ".")[1:]
+			if !slices.ContainsFunc(types, func(typ string) bool { return leads(api, typ, path) }) {
+				findings = append(findings, page+": there is no "+m[1]+m[2])
+			}
+		}
+	}
+	return findings
+}
+
+func leads(api map[string]string, typ string, path []string) bool {
+	for _, step := range path {
+		next, found := api[typ+"."+step]
+		if !found {
+			return false
+		}
+		typ = next
+	}
+	return true
+}
+
 // compared are the names that a page must have a row for, as code.
 var compared = map[string]string{
 	"docs/from-docker-py.md": `
