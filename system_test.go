@@ -184,6 +184,7 @@ func TestLoginIsNeverRepeatedAndHasNoUnknownOutcome(t *testing.T) {
 		{recorded(t, "20.10-infra/auth_hub"), swarm.ErrUnavailable},
 		{recorded(t, "28.5-infra/auth_bad_address"), swarm.ErrInvalid},
 		{says(401, `{"message":"Get \"https://r.example/v2/\": unauthorized: incorrect username or password"}`), swarm.ErrUnauthorized},
+		{says(500, `{"message":"login attempt to http://r.example/v2/ failed with status: 401 Unauthorized"}`), swarm.ErrUnauthorized},
 		{says(502, `{}`), swarm.ErrUnavailable},
 		{nil, swarm.ErrUnavailable},
 	} {

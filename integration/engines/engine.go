@@ -195,6 +195,15 @@ func (e *Engine) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
+// Listen opens a port where the engine itself can reach it, at 127.0.0.1 for
+// instance; only for an engine that is [Engine.Owned].
+func (e *Engine) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if !e.Owned() {
+		return nil, errNotOurs
+	}
+	return listenInside(ctx, e.PID(), network, address)
+}
+
 // Client is a plain HTTP client of the engine; requests go to http://engine/….
 func (e *Engine) Client() *http.Client { return e.http }
 

@@ -57,22 +57,38 @@ type starterThread struct {
 var sysSetns = map[string]uintptr{"amd64": 308, "arm64": 268}
 
 // dialInside opens a connection inside the network namespace of a process.
-func dialInside(ctx context.Context, pid int, network, address string) (net.Conn, error) {
+func dialInside(ctx context.Context, pid int, network, address string) (conn net.Conn, err error) {
+	if inside := inNetworkOf(pid, func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) }); inside != nil {
+		return nil, inside
+	}
+	return conn, err
+}
+
+// listenInside opens a port inside the network namespace of a process.
+func listenInside(ctx context.Context, pid int, network, address string) (listener net.Listener, err error) {
+	if inside := inNetworkOf(pid, func() { listener, err = new(net.ListenConfig).Listen(ctx, network, address) }); inside != nil {
+		return nil, inside
+	}
+	return listener, err
+}
+
+// inNetworkOf makes sockets that stay in the network namespace of a process.
+func inNetworkOf(pid int, open func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer home.Close()
 	if err := enterNetwork(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
-		return nil, err
+		return err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	open()
 	if back := setns(home); back != nil {
 		panic(back) // the thread would stay in there, and hold the engine's network when it is gone
 	}
-	return conn, err
+	return nil
 }
 
 func enterNetwork(path string) error {

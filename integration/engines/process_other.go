@@ -18,3 +18,7 @@ func startOutliving(*exec.Cmd) error { return errNotLinux }
 func startDyingWithUs(*exec.Cmd) error { return errNotLinux }
 
 func dialInside(context.Context, int, string, string) (net.Conn, error) { return nil, errNotLinux }
+
+func listenInside(context.Context, int, string, string) (net.Listener, error) {
+	return nil, errNotLinux
+}
