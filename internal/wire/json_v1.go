@@ -18,7 +18,6 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Unmarshal decodes exactly one JSON value.
-func Unmarshal(data []byte, v any) error {
+func unmarshal(data []byte, v any) error {
 	return json.Unmarshal(data, v)
 }

@@ -24,7 +24,6 @@ func Marshal(v any) ([]byte, error) {
 	return json.Marshal(v, options)
 }
 
-// Unmarshal decodes exactly one JSON value.
-func Unmarshal(data []byte, v any) error {
+func unmarshal(data []byte, v any) error {
 	return json.Unmarshal(data, v, options)
 }

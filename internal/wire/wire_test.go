@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -143,6 +144,27 @@ func TestMarshalLeavesHTMLAlone(t *testing.T) {
 	b, err := wire.Marshal(map[string]any{"b": "<&>", "a": []string(nil)})
 	require.NoError(t, err)
 	assert.Equal(t, `{"a":null,"b":"<&>"}`, string(b))
+}
+
+func TestOddTimesLeaveTheRestAlone(t *testing.T) {
+	type inner struct {
+		At   *time.Time
+		Name string
+	}
+	type object struct {
+		CreatedAt time.Time
+		Name      string
+		List      []inner
+		Map       map[string]inner
+	}
+	const body = `{"CreatedAt":"yesterday","Name":"x","List":[{"At":12,"Name":"a"},{"At":"2026-11-21T01:59:10.41Z","Name":"b"}],"Map":{"k":{"At":"","Name":"c"}}}`
+	var o object
+	require.NoError(t, wire.Unmarshal([]byte(body), &o))
+	at := time.Date(2026, 11, 21, 1, 59, 10, 410e6, time.UTC)
+	assert.Equal(t, object{Name: "x", List: []inner{{Name: "a"}, {At: &at, Name: "b"}}, Map: map[string]inner{"k": {Name: "c"}}}, o)
+	assert.Error(t, wire.Unmarshal([]byte(`{"Name":12}`), &o), "only times are forgiven")
+	assert.Error(t, wire.Unmarshal([]byte(`{"CreatedAt":"yesterday","Name":12}`), &o))
+	assert.Error(t, wire.Unmarshal([]byte(`{"CreatedAt":`), &o))
 }
 
 func FuzzParse(f *testing.F) {
