@@ -21,8 +21,8 @@
 // ssh or npipe. It does no network I/O. A [Client] is safe for concurrent use;
 // make one and keep it. Its fields are the parts of the API:
 //
-//   - Services: create, inspect, list, update, roll back and remove services,
-//     and read their logs;
+//   - Services: create, inspect, list, change, roll back and remove services, wait
+//     for their changes, and read their logs;
 //   - Tasks: read tasks and their logs;
 //   - Swarm: make, join, change and leave swarms, their join tokens, unlock keys
 //     and root of trust;
@@ -45,9 +45,10 @@
 //
 // An object that was read keeps the engine's JSON in its Raw field. Changing it
 // and writing it back, with [ServiceClient.Update] or in one go with
-// [ServiceClient.Modify], applies the difference to that JSON: fields that this library has never heard of stay as they were, an
-// unchanged spec is not sent at all. This matters, because engines compare specs
-// deeply: a field lost on the way restarts every task.
+// [ServiceClient.Modify], applies the difference to that JSON: fields that this
+// library has never heard of stay as they were, an unchanged spec is not sent at
+// all. This matters, because engines compare specs deeply: a field lost on the way
+// restarts every task.
 //
 // # Knowing when a change is done
 //
@@ -82,10 +83,11 @@
 //
 // # Retries
 //
-// Reads that failed for a reason that passes are repeated, up to five attempts
-// within about ten seconds. A write is repeated up to three times, and only if
-// the engine provably did not execute it, or would refuse to execute it twice
-// because of its version, unique name or full ID. If a write's answer was lost
+// A read that failed for a reason that passes is sent up to five times, with pauses
+// of up to three seconds in all unless the answers ask for longer ones. A write is
+// sent up to three times, and again only if the engine provably did not execute it,
+// or would refuse to execute it twice because of its version, unique name or full
+// ID. If a write's answer was lost
 // the error is an [*OutcomeUnknownError]: the engine may have done it, and goes
 // on even when the caller gives up. [WithRetry] changes the numbers; the policy
 // may change in any release.
