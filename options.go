@@ -18,8 +18,7 @@ import (
 // called; an error names the option.
 type Option func(*config) error
 
-// config is what the options say. Its zero value, seen by [New] as
-// defaultConfig, is a client configured from the environment.
+// config is what the options say.
 type config struct {
 	host     string
 	context  string
@@ -263,9 +262,8 @@ func WithRetry(policy RetryPolicy) Option {
 	}
 }
 
-// WithLogger receives warnings (insecure settings, engine warnings nobody
-// collects) at Warn and requests at Debug. Nothing secret is logged. The
-// default logs nothing.
+// WithLogger receives insecure settings at Warn and every attempt of every
+// request at Debug. Nothing secret is logged. The default logs nothing.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) error {
 		if logger == nil {
@@ -290,7 +288,7 @@ func WithObserver(observe func(Observation)) Option {
 
 // Observation is one attempt at one request, as an observer sees it.
 type Observation struct {
-	// Operation is what the caller asked for, "service update" for instance.
+	// Operation is what the caller asked for, "update service" for instance.
 	Operation string
 	// Method is the HTTP method.
 	Method string

@@ -117,9 +117,10 @@ func (s *ServiceClient) CurrentRollout(ctx context.Context, ref string) (Rollout
 // stayed so for a while: all tasks that shall run do, with the wanted spec, and
 // no others. It judges by the tasks and not by what the engine calls completed.
 //
-// Everything else is a [*RolloutError], see there. Without a deadline in ctx a
-// service that can never be scheduled is waited for without end; with one, the
-// error says what was missing and why.
+// Whatever else becomes of the service is a [*RolloutError], see there; that the
+// engine cannot be asked is an [*Error], and says nothing of the service. Without a
+// deadline in ctx a service that can never be scheduled is waited for without end;
+// with one, the error says what was missing and why.
 //
 // Engine endpoints: GET /services/{id}, GET /tasks
 func (s *ServiceClient) Wait(ctx context.Context, rollout Rollout, opts *WaitOptions) error {
