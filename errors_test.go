@@ -51,6 +51,13 @@ var sentinels = map[error]string{
 	ErrClosed:           "FailedPrecondition",
 	ErrLogsIncomplete:   "Unavailable",
 	ErrLogsNotReadable:  "NotImplemented",
+	ErrRolledBack:       "FailedPrecondition",
+	ErrRolloutPaused:    "FailedPrecondition",
+	ErrRollbackPaused:   "FailedPrecondition",
+	ErrSuperseded:       "Conflict",
+	ErrRemoved:          "NotFound",
+	ErrJobFailed:        "FailedPrecondition",
+	ErrNoEligibleNode:   "FailedPrecondition",
 }
 
 // markers find, as the errdefs packages of moby and containerd do, whether an
@@ -65,6 +72,12 @@ var markers = map[string]func(error) bool{
 	"NotImplemented":     func(err error) bool { var m interface{ NotImplemented() }; return errors.As(err, &m) },
 	"Unavailable":        func(err error) bool { var m interface{ Unavailable() }; return errors.As(err, &m) },
 	"Unknown":            func(err error) bool { var m interface{ Unknown() }; return errors.As(err, &m) },
+}
+
+func TestEverySentinelHasOneMarkerMethod(t *testing.T) {
+	for sentinel := range sentinels {
+		assertOnly(t, sentinel, &RolloutError{Err: fmt.Errorf("wrapped: %w", sentinel)})
+	}
 }
 
 // assertOnly checks that an error is one sentinel and no other; nil stands for
