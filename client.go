@@ -107,18 +107,12 @@ func (c *Client) Host() string {
 //
 // Engine endpoint: HEAD /_ping
 func (c *Client) APIVersion(ctx context.Context) (string, error) {
-	agreed, err := c.version(ctx, "negotiate API version")
-	return agreed.use.String(), err
-}
-
-// version is the API version for what op is about to ask.
-func (c *Client) version(ctx context.Context, op string) (negotiation, error) {
-	call := &call{op: op, method: http.MethodHead, to: to("/_ping")}
+	call := &call{op: "negotiate API version", method: http.MethodHead, to: to("/_ping")}
 	agreed, err := c.agreed(ctx, call)
 	if err != nil {
-		return agreed, callError(call, err, false)
+		return "", callError(call, err, false)
 	}
-	return agreed, nil
+	return agreed.use.String(), nil
 }
 
 // Do reaches any endpoint of the Engine that this library has no method for.

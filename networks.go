@@ -3,9 +3,7 @@ package swarm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -311,16 +309,7 @@ func (n *NetworkClient) inspect(ctx context.Context, op, ref string, opts *Netwo
 		}
 		query.Set("scope", string(opts.Scope))
 	}
-	var network Network
-	call := &call{op: op, object: ref, method: http.MethodGet, to: to("/networks/{id}", ref), query: query, repeat: repeatRead}
-	err := n.client.fetch(ctx, call, func(body json.RawMessage) (err error) {
-		network, err = decodeNetwork(body)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &network, nil
+	return inspectObject(ctx, n.client, &call{op: op, object: ref, to: to("/networks/{id}", ref), query: query}, decodeNetwork)
 }
 
 func checkScope(scope Scope) error {
@@ -424,14 +413,7 @@ func (n *NetworkClient) List(ctx context.Context, opts *NetworkListOptions) ([]N
 	if err != nil {
 		return nil, invalid(op, "", "%v", err)
 	}
-	call := &call{op: op, method: http.MethodGet, to: to("/networks"), query: query, repeat: repeatRead}
-	all, err := listAll(ctx, n.client, func(ctx context.Context) iter.Seq2[Network, error] {
-		return decoded(n.client.elements(ctx, call), call, decodeNetwork)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(network Network) bool { return !opts.keeps(&network) }), nil
+	return listObjects(ctx, n.client, &call{op: op, to: to("/networks"), query: query}, decodeNetwork, opts.keeps)
 }
 
 // Remove removes a network. One that services or containers use is [ErrInUse], a
@@ -449,10 +431,5 @@ func (n *NetworkClient) Remove(ctx context.Context, ref string) error {
 		return &Error{Op: op, Object: ref, kind: ErrNotFound,
 			Message: "no network has this full ID or exact name; a prefix is not enough to remove one"}
 	}
-	err = n.client.do(ctx, &call{op: op, object: ref, method: http.MethodDelete, to: to("/networks/{id}", network.ID), repeat: repeatGuarded}, nil)
-	var lost *OutcomeUnknownError
-	if errors.As(err, &lost) && errors.Is(err, ErrNotFound) {
-		return nil // IDs are never used again: the first request did it
-	}
-	return err
+	return n.client.remove(ctx, &call{op: op, object: ref, to: to("/networks/{id}", network.ID)})
 }

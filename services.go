@@ -138,16 +138,7 @@ func (s *ServiceClient) InspectWithDefaults(ctx context.Context, ref string) (*S
 }
 
 func (s *ServiceClient) inspect(ctx context.Context, op, ref string, query url.Values) (*Service, error) {
-	var service Service
-	call := &call{op: op, object: ref, method: http.MethodGet, to: to("/services/{id}", ref), query: query, repeat: repeatRead}
-	err := s.client.fetch(ctx, call, func(body json.RawMessage) (err error) {
-		service, err = decodeService(body)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &service, nil
+	return inspectObject(ctx, s.client, &call{op: op, object: ref, to: to("/services/{id}", ref), query: query}, decodeService)
 }
 
 // find reads the service that a change is about: by full ID or exact name.

@@ -20,16 +20,7 @@ type TaskClient struct{ client *Client }
 //
 // Engine endpoint: GET /tasks/{id}
 func (t *TaskClient) Inspect(ctx context.Context, id string) (*Task, error) {
-	var task Task
-	call := &call{op: "inspect task", object: id, method: http.MethodGet, to: to("/tasks/{id}", id), repeat: repeatRead}
-	err := t.client.fetch(ctx, call, func(body json.RawMessage) (err error) {
-		task, err = decodeTask(body)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &task, nil
+	return inspectObject(ctx, t.client, &call{op: "inspect task", object: id, to: to("/tasks/{id}", id)}, decodeTask)
 }
 
 func decodeTask(raw json.RawMessage) (Task, error) {
