@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,15 +94,16 @@ func TestSwarmLifeOfSeveralNodes(t *testing.T) {
 	onNodes(t, func(t *testing.T, nodes []member) {
 		manager, second, third, worker := nodes[0], nodes[1], nodes[2], nodes[3]
 		joinWithEveryOption(t, manager, worker)
-		tokens := rotateTokens(t, manager, second)
+		tokens := rotateTokens(t, manager, second, third)
 		require.NoError(t, second.client.Swarm.Join(t.Context(), tokens.Manager, []string{manager.Addr + ":2377"},
 			&swarm.JoinOptions{AdvertiseAddr: second.Addr, Wait: true}))
 		require.NoError(t, third.client.Swarm.Join(t.Context(), tokens.Manager, []string{second.Addr},
 			&swarm.JoinOptions{AdvertiseAddr: third.Addr, Wait: true}))
 		workersAnswerNothing(t, worker)
 		rotateRoot(t, nodes)
+		left := leave(t, manager, worker)
 		changeRoles(t, manager, third)
-		leave(t, manager, worker)
+		remove(t, manager, left)
 	})
 }
 
@@ -124,7 +126,7 @@ func joinWithEveryOption(t *testing.T, manager, worker member) {
 }
 
 // rotateTokens returns the tokens that are good in the end.
-func rotateTokens(t *testing.T, manager, other member) swarm.JoinTokens {
+func rotateTokens(t *testing.T, manager, second, third member) swarm.JoinTokens {
 	old, err := manager.client.Swarm.JoinTokens(t.Context())
 	require.NoError(t, err)
 	half, err := manager.client.Swarm.RotateJoinTokens(t.Context(), swarm.RoleManager)
@@ -135,11 +137,16 @@ func rotateTokens(t *testing.T, manager, other member) swarm.JoinTokens {
 	require.NoError(t, err)
 	assert.NotEqual(t, half.Worker, tokens.Worker)
 	assert.NotEqual(t, half.Manager, tokens.Manager)
-	for _, token := range []string{old.Manager, half.Manager, old.Worker} {
-		err := other.client.Swarm.Join(t.Context(), token, []string{manager.Addr}, &swarm.JoinOptions{AdvertiseAddr: other.Addr})
-		assert.ErrorIs(t, err, swarm.ErrInvalid)
-		assert.NotContains(t, err.Error(), token)
+
+	var group sync.WaitGroup // engines take ten seconds to refuse one
+	for token, node := range map[string]member{half.Manager: second, old.Worker: third} {
+		group.Go(func() {
+			err := node.client.Swarm.Join(t.Context(), token, []string{manager.Addr}, &swarm.JoinOptions{AdvertiseAddr: node.Addr})
+			assert.ErrorIs(t, err, swarm.ErrInvalid)
+			assert.NotContains(t, err.Error(), token)
+		})
 	}
+	group.Wait()
 	return tokens
 }
 
@@ -194,15 +201,20 @@ func changeRoles(t *testing.T, manager, other member) {
 	})
 }
 
-func leave(t *testing.T, manager, worker member) {
+// leave returns the ID of the node that is no longer there.
+func leave(t *testing.T, manager, worker member) string {
 	id := worker.nodeID(t)
 	assert.ErrorIs(t, manager.client.Nodes.Remove(t.Context(), id, nil), swarm.ErrInvalid, "it is not down")
 	require.NoError(t, worker.client.Swarm.Leave(t.Context(), nil))
 	local, err := worker.client.Swarm.LocalState(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, swarm.LocalInactive, local.LocalNodeState)
+	return id
+}
+
+func remove(t *testing.T, manager member, id string) {
 	eventually(t, func(c *assert.CollectT) { assert.NoError(c, manager.client.Nodes.Remove(t.Context(), id, nil)) })
-	_, err = manager.client.Nodes.Inspect(t.Context(), id)
+	_, err := manager.client.Nodes.Inspect(t.Context(), id)
 	assert.ErrorIs(t, err, swarm.ErrNotFound)
 }
 
