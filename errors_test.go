@@ -96,9 +96,12 @@ func assertOnly(t *testing.T, want, err error) {
 // recordedErrors says what each recorded answer of 400 and above means.
 var recordedErrors = map[error]string{
 	ErrNoSwarm: `after_leave_services noswarm_leave noswarm_overlay_create noswarm_swarm noswarm_unlock
-		noswarm_cluster_volume`,
+		noswarm_cluster_volume
+		noswarm_configs noswarm_nodes noswarm_secret_create noswarm_secrets noswarm_service
+		noswarm_service_create noswarm_service_logs noswarm_services noswarm_tasks noswarm_unlockkey`,
 	ErrUnsupported: `apiversion_1.10 apiversion_1.12 apiversion_1.20 apiversion_1.23 apiversion_1.44 apiversion_1.99
-		apiversion_2.0 apiversion_9.9 apiversion_malformed_1 apiversion_malformed_1.41.1 apiversion_malformed_x logs_s1_v1.42`,
+		apiversion_2.0 apiversion_9.9 apiversion_malformed_1 apiversion_malformed_1.41.1 apiversion_malformed_x logs_s1_v1.42
+		logs_tty_v1.42 method_not_allowed method_not_allowed_put page_not_found`,
 	ErrInvalid: `config_create_badname config_create_empty config_create_noname config_list_badfilter events_bad_since
 		events_since_after_until init_bad_addr init_bad_json join_bad_token leave_manager_noforce logs_badsince logs_badtail
 		logs_nostream no_leader_leave node_delete_not_down node_delete_self node_demote_last node_update_badavail
@@ -116,29 +119,50 @@ var recordedErrors = map[error]string{
 		net_create_ipv4off net_inspect_badverbose netf_bad netf_dangling_bad netf_type_bad auth_bad_address
 		dist_badref dist_id df_bad
 		vol_create_badname vol_create_shortname vol_create_badopt vol_create_cluster vol_create_cluster_empty
-		vol_create_cluster_badmode vol_put_noversion volf_bad volf_dangling_bad`,
+		vol_create_cluster_badmode vol_put_noversion volf_bad volf_dangling_bad
+		config_create_toobig_1.1MB node_delete_self_force node_list_badfilter secret_create_badname
+		secret_create_empty secret_create_noname secret_create_toobig_1.1MB secret_list_badfilter
+		service_create_bad_json service_create_no_body service_create_no_containerspec
+		service_list_badfilter service_update_badjson service_update_noimage task_list_badfilter`,
 	ErrNameConflict: `config_create_dup network_create_dup secret_create_dup service_create_duplicate
 		net_create_ingress2`,
-	ErrVersionConflict: `config_update_stale_version swarm_update_stale`,
+	ErrVersionConflict: `config_update_stale_version swarm_update_stale
+		node_update_stale secret_update_stale_version service_update_future_version
+		service_update_stale_after_ok service_update_wrong_version`,
 	ErrInUse: `config_delete_inuse network_delete_inuse secret_delete_inuse service_create_port_conflict
 		net_remove_inuse net_remove_cfg_used net_remove_ingress_used net_remove_container
 		vol_remove_inuse`,
 	ErrNotFound: `config_delete_missing logs_container_missing logs_missing logs_task_missing network_delete_missing
 		node_delete_missing node_inspect_self secret_delete_missing service_delete_again
 		net_create_baddriver net_create_configfrom_missing net_inspect_badscope
-		vol_create_baddriver vol_inspect_missing`,
-	ErrImmutable:        `config_update_data service_update_mode service_update_rename`,
-	ErrAlreadyInSwarm:   `init_again join_again locked_join worker_init`,
-	ErrLocked:           `locked_leave locked_service_create locked_swarm`,
+		vol_create_baddriver vol_inspect_missing
+		config_inspect_missing network_inspect_missing node_inspect_missing secret_inspect_missing
+		service_delete_missing service_inspect_missing service_update_missing task_inspect_missing
+		task_list_filter_badservice`,
+	ErrImmutable: `config_update_data service_update_mode service_update_rename
+		secret_update_data`,
+	ErrAlreadyInSwarm: `init_again join_again locked_join worker_init`,
+	ErrLocked: `locked_leave locked_service_create locked_swarm
+		locked_services`,
 	ErrInvalidUnlockKey: `locked_unlock_wrongformat locked_unlock_wrongkey`,
 	ErrAmbiguousRef: `logs_ambiguous
-		net_remove_ambiguous`,
-	ErrNoLeader: `no_leader_nodes no_leader_swarm`,
+		net_remove_ambiguous
+		service_delete_ambiguous service_inspect_ambiguous service_update_ambiguous`,
+	ErrNoLeader: `no_leader_nodes no_leader_swarm
+		no_leader_secrets no_leader_service_create no_leader_service_create_second no_leader_service_logs no_leader_services no_leader_tasks
+		no_leader_unlockkey services_000 services_001 services_002`,
 	ErrUnavailable: `quorum_lost_create_second quorum_lost_services_first
-		registry_auth_distribution_empty auth_unreachable auth_hub dist_unreachable`,
-	ErrNotLocked:  `swarm_unlock_notlocked`,
-	ErrNotManager: `worker_nodes worker_swarm`,
-	ErrForbidden:  `net_create_local_overlay net_remove_bridge`,
+		registry_auth_distribution_empty auth_unreachable auth_hub dist_unreachable
+		registry_auth_distribution_emptyobj registry_auth_distribution_notbase64
+		registry_auth_distribution_notjson registry_auth_distribution_ok
+		registry_auth_distribution_std_base64_padding registry_auth_distribution_urlsafe_nopad
+		registry_auth_pull_empty registry_auth_pull_emptyobj registry_auth_pull_notbase64
+		registry_auth_pull_notjson registry_auth_pull_ok registry_auth_pull_std_base64_padding
+		registry_auth_pull_urlsafe_nopad`,
+	ErrNotLocked: `swarm_unlock_notlocked`,
+	ErrNotManager: `worker_nodes worker_swarm
+		worker_secrets worker_service_create worker_service_logs worker_services worker_task_inspect`,
+	ErrForbidden: `net_create_local_overlay net_remove_bridge`,
 }
 
 // mayHaveBeenCarriedOut are the recorded answers that leave a write's outcome open.
