@@ -12,6 +12,48 @@ import (
 	"github.com/swarm-go/swarm/internal/wire"
 )
 
+// Rollout names what a service is changing into. It is a plain value: it can be
+// stored as JSON and used by another process.
+type Rollout struct {
+	// ServiceID is the service's full ID.
+	ServiceID string
+	// Kind is what was done to the service.
+	Kind RolloutKind
+	// Spec is what the service shall become.
+	Spec ServiceSpec
+	// JobIteration is which run of a job this is, counted from 0.
+	JobIteration uint64 `json:",omitzero"`
+}
+
+// RolloutKind is what was done to a service.
+type RolloutKind string
+
+// The kinds of rollout.
+const (
+	// RolloutCreate is a new service.
+	RolloutCreate RolloutKind = "create"
+	// RolloutUpdate is a changed service.
+	RolloutUpdate RolloutKind = "update"
+	// RolloutRollback is a service put back to its previous spec on demand.
+	RolloutRollback RolloutKind = "rollback"
+	// RolloutSettle is a service that nothing was done to.
+	RolloutSettle RolloutKind = "settle"
+)
+
+func rolloutOf(service *Service, kind RolloutKind) Rollout {
+	rollout := Rollout{ServiceID: service.ID, Kind: kind, Spec: service.Spec}
+	if kind == RolloutRollback {
+		rollout.Spec = *service.PreviousSpec
+	}
+	if status := service.JobStatus; status != nil {
+		rollout.JobIteration = status.JobIteration.Index
+		if kind != RolloutSettle {
+			rollout.JobIteration++
+		}
+	}
+	return rollout
+}
+
 // The errors that a rollout ends with, inside a [*RolloutError].
 var (
 	// ErrRolledBack: the update failed and the engine has put the service back.

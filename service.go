@@ -103,6 +103,34 @@ type ServiceMode struct {
 	GlobalJob *GlobalJobMode `json:",omitzero"`
 }
 
+// ModeKind names a mode of services.
+type ModeKind string
+
+// The modes of services.
+const (
+	// ModeReplicated keeps a number of tasks running.
+	ModeReplicated ModeKind = "replicated"
+	// ModeGlobal keeps one task running on every eligible node.
+	ModeGlobal ModeKind = "global"
+	// ModeReplicatedJob runs a number of tasks to completion. Needs API 1.41.
+	ModeReplicatedJob ModeKind = "replicated-job"
+	// ModeGlobalJob runs one task to completion on every eligible node. Needs API 1.41.
+	ModeGlobalJob ModeKind = "global-job"
+)
+
+// Kind names the mode. A mode with nothing set is replicated, as for the engine.
+func (m ServiceMode) Kind() ModeKind {
+	switch {
+	case m.Global != nil:
+		return ModeGlobal
+	case m.ReplicatedJob != nil:
+		return ModeReplicatedJob
+	case m.GlobalJob != nil:
+		return ModeGlobalJob
+	}
+	return ModeReplicated
+}
+
 // ReplicatedService keeps a number of tasks running.
 type ReplicatedService struct {
 	// Replicas is the number of tasks. Nil means the engine's default, 1; zero

@@ -35,34 +35,6 @@ type ServiceChange struct {
 	Rollout Rollout
 }
 
-// Rollout names what a service is changing into. It is a plain value: it can be
-// stored as JSON and used by another process.
-type Rollout struct {
-	// ServiceID is the service's full ID.
-	ServiceID string
-	// Kind is what was done to the service.
-	Kind RolloutKind
-	// Spec is what the service shall become.
-	Spec ServiceSpec
-	// JobIteration is which run of a job this is, counted from 0.
-	JobIteration uint64 `json:",omitzero"`
-}
-
-// RolloutKind is what was done to a service.
-type RolloutKind string
-
-// The kinds of rollout.
-const (
-	// RolloutCreate is a new service.
-	RolloutCreate RolloutKind = "create"
-	// RolloutUpdate is a changed service.
-	RolloutUpdate RolloutKind = "update"
-	// RolloutRollback is a service put back to its previous spec on demand.
-	RolloutRollback RolloutKind = "rollback"
-	// RolloutSettle is a service that nothing was done to.
-	RolloutSettle RolloutKind = "settle"
-)
-
 // ServiceCreateOptions are what a service can be created with beside its spec.
 type ServiceCreateOptions struct {
 	// Auth are the credentials for the registry of the image. Nil sends none. The
@@ -168,34 +140,6 @@ func requireID(id string) error {
 		return errors.New("the answer has no ID")
 	}
 	return nil
-}
-
-// ModeKind names a mode of services.
-type ModeKind string
-
-// The modes of services.
-const (
-	// ModeReplicated keeps a number of tasks running.
-	ModeReplicated ModeKind = "replicated"
-	// ModeGlobal keeps one task running on every eligible node.
-	ModeGlobal ModeKind = "global"
-	// ModeReplicatedJob runs a number of tasks to completion. Needs API 1.41.
-	ModeReplicatedJob ModeKind = "replicated-job"
-	// ModeGlobalJob runs one task to completion on every eligible node. Needs API 1.41.
-	ModeGlobalJob ModeKind = "global-job"
-)
-
-// Kind names the mode. A mode with nothing set is replicated, as for the engine.
-func (m ServiceMode) Kind() ModeKind {
-	switch {
-	case m.Global != nil:
-		return ModeGlobal
-	case m.ReplicatedJob != nil:
-		return ModeReplicatedJob
-	case m.GlobalJob != nil:
-		return ModeGlobalJob
-	}
-	return ModeReplicated
 }
 
 // ServiceListOptions choose services. What is left out does not restrict; the
@@ -529,20 +473,6 @@ func networksForAPI124(spec wire.Node) wire.Node {
 		return spec
 	}
 	return spec.With("TaskTemplate", template.Without("Networks")).With("Networks", networks)
-}
-
-func rolloutOf(service *Service, kind RolloutKind) Rollout {
-	rollout := Rollout{ServiceID: service.ID, Kind: kind, Spec: service.Spec}
-	if kind == RolloutRollback {
-		rollout.Spec = *service.PreviousSpec
-	}
-	if status := service.JobStatus; status != nil {
-		rollout.JobIteration = status.JobIteration.Index
-		if kind != RolloutSettle {
-			rollout.JobIteration++
-		}
-	}
-	return rollout
 }
 
 // Remove removes a service and stops its tasks. It returns when the engine has
