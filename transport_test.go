@@ -240,6 +240,30 @@ func TestNoMoreConnectionsThanConcurrentRequests(t *testing.T) {
 	}
 }
 
+// readSizes remembers the longest read that was asked of a connection.
+type readSizes struct {
+	net.Conn
+	longest *atomic.Int64
+}
+
+func (c readSizes) Read(p []byte) (int, error) {
+	c.longest.Store(max(c.longest.Load(), int64(len(p))))
+	return c.Conn.Read(p)
+}
+
+func TestAnswersAreReadInLargePieces(t *testing.T) {
+	e, _ := serve(t, "tcp", http.HandlerFunc(echoURL))
+	var longest atomic.Int64
+	c := testConfig(nil)
+	c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return readSizes{conn, &longest}, err
+	}
+	_, err := open(t, e, c).get(t.Context(), "/x")
+	require.NoError(t, err)
+	assert.EqualValues(t, 64<<10, longest.Load())
+}
+
 func TestSlowDialsAreNotMadeTwice(t *testing.T) {
 	e, _ := serve(t, "tcp", http.HandlerFunc(echoURL))
 	conns := openConns{delay: 100 * time.Millisecond}
