@@ -571,6 +571,34 @@ func TestConnectionsLostOnReuse(t *testing.T) {
 	}
 }
 
+// A list of 64 MB is never in memory as a whole.
+func TestAllKeepsOneObjectAtATime(t *testing.T) {
+	const services = 1000
+	big := `{"ID":"abc","ServiceStatus":{},"Spec":{"Name":"` + strings.Repeat("x", 64<<10) + `"}}`
+	client, _ := engineOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, "["+big)
+		for range services - 1 {
+			io.WriteString(w, ","+big)
+		}
+		io.WriteString(w, "]")
+	})
+	live := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before, seen := live(), 0
+	for _, err := range client.Services.All(t.Context(), nil) {
+		require.NoError(t, err)
+		if seen++; seen%100 == 0 {
+			assert.Less(t, live(), before+8<<20)
+		}
+	}
+	assert.Equal(t, services, seen)
+}
+
 // Engines send larger answers in chunks, whose end comes after the JSON's.
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	big := `{"ID":"abc","ServiceStatus":{},"Spec":{"Name":"` + strings.Repeat("x", 5000) + `"}}`
