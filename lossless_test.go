@@ -87,8 +87,10 @@ func (r *inventor) list(element reflect.Type, empty bool) []any {
 	list := []any{}
 	for i := 0; !empty && i < r.IntN(4); i++ {
 		item := r.value(element, false)
-		if object, ok := item.(map[string]any); ok && hasMember(element, "Target") {
-			object["Target"] = fmt.Sprintf("/%d", i) // what tells the elements apart
+		for _, key := range []string{"Target", "URL", "Key"} { // what tells the elements apart
+			if object, ok := item.(map[string]any); ok && hasMember(element, key) {
+				object[key] = fmt.Sprintf("/%d", i)
+			}
 		}
 		list = append(list, item)
 	}
@@ -226,6 +228,67 @@ func TestChangesTouchNothingElse(t *testing.T) {
 				return
 			}
 		}
+	}
+}
+
+// The other resources that can be written back: a spec made up, one change of it,
+// and what that means for the JSON.
+func TestChangesOfEveryOtherResourceTouchNothingElse(t *testing.T) {
+	labels, changed := map[string]string{"only": "this"}, map[string]any{"only": "this"}
+	t.Run("node", func(t *testing.T) {
+		assertTouchesNothingElse(t, func(s *NodeSpec) { s.Labels = labels }, func(o map[string]any) { o["Labels"] = changed })
+		assertTouchesNothingElse(t, func(s *NodeSpec) { s.Role = RoleManager }, func(o map[string]any) { o["Role"] = "manager" })
+	})
+	t.Run("secret", func(t *testing.T) {
+		assertTouchesNothingElse(t, func(s *SecretSpec) { s.Labels = labels }, func(o map[string]any) { o["Labels"] = changed })
+	})
+	t.Run("config", func(t *testing.T) {
+		assertTouchesNothingElse(t, func(s *ConfigSpec) { s.Labels = labels }, func(o map[string]any) { o["Labels"] = changed })
+	})
+	t.Run("swarm", func(t *testing.T) {
+		assertTouchesNothingElse(t, func(s *SwarmSpec) { s.Labels = labels }, func(o map[string]any) { o["Labels"] = changed })
+		assertTouchesNothingElse(t, func(s *SwarmSpec) { s.CAConfig.NodeCertExpiry = 1 << 50 },
+			func(o map[string]any) { at(o, "CAConfig")["NodeCertExpiry"] = json.Number("1125899906842624") })
+		assertTouchesNothingElse(t, func(s *SwarmSpec) { reverse(s.CAConfig.ExternalCAs) },
+			func(o map[string]any) {
+				if ca, ok := o["CAConfig"].(map[string]any); ok {
+					reverse(listAt(ca, "ExternalCAs"))
+				}
+			})
+	})
+	t.Run("volume", func(t *testing.T) {
+		assertTouchesNothingElse(t, func(s *ClusterVolumeSpec) { s.Availability = VolumeDrain }, func(o map[string]any) { o["Availability"] = "drain" })
+		assertTouchesNothingElse(t, func(s *ClusterVolumeSpec) {
+			for i := range s.Secrets {
+				s.Secrets[i].Secret = "changed"
+			}
+			reverse(s.Secrets)
+		}, func(o map[string]any) {
+			secrets := listAt(o, "Secrets")
+			for _, secret := range secrets {
+				secret.(map[string]any)["Secret"] = "changed"
+			}
+			reverse(secrets)
+		})
+	})
+}
+
+func assertTouchesNothingElse[S any](t *testing.T, edit func(*S), expect func(map[string]any)) {
+	t.Helper()
+	for seed := range uint64(500) {
+		r := &inventor{Rand: rand.New(rand.NewPCG(seed, 2))}
+		raw := encodeTree(t, map[string]any{"ID": "x", "Spec": r.object(reflect.TypeFor[S]())})
+		var object struct{ Spec S }
+		require.NoError(t, wire.Unmarshal(raw, &object), string(raw))
+		_, untouched, err := changedSpec(raw, object.Spec)
+		require.NoError(t, err)
+		want := decodeTree(t, raw)["Spec"].(map[string]any)
+		require.Equal(t, want, decodeTree(t, untouched.Append(nil)), "seed %d: nothing\nof %s", seed, raw)
+		edit(&object.Spec)
+		_, changed, err := changedSpec(raw, object.Spec)
+		require.NoError(t, err)
+		expect(want)
+		require.Equal(t, want, decodeTree(t, changed.Append(nil)), "seed %d\nof %s", seed, raw)
 	}
 }
 

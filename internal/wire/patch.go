@@ -99,6 +99,8 @@ var keys = [][]string{
 	{"Target"},
 	{"ID"},
 	{"Name"},
+	{"name"}, // privileges of plugins
+	{"Key"},  // secrets of volumes
 	{"Spread"},
 	{"DiscreteResourceSpec"},
 	{"NamedResourceSpec"},

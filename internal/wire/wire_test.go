@@ -115,6 +115,8 @@ func TestPatchChangesNothingButTheDifference(t *testing.T) {
 			`[{"TargetPort":80,"Protocol":"udp"},{"TargetPort":80,"Protocol":"tcp","x":1,"PublishedPort":8}]`},
 		{"twins keep their order", `[{"Name":"a","x":1},{"Name":"a","x":2}]`, `[{"Name":"a"},{"Name":"a"}]`,
 			`[{"Name":"a","v":1},{"Name":"a","v":2}]`, `[{"Name":"a","x":1,"v":1},{"Name":"a","x":2,"v":2}]`},
+		{"privilege", `[{"name":"network","x":1},{"name":"mount"}]`, `[{"name":"network"},{"name":"mount"}]`,
+			`[{"name":"mount"},{"name":"network","value":["host"]}]`, `[{"name":"mount"},{"name":"network","x":1,"value":["host"]}]`},
 		{"another kind", `{"a":[1]}`, `{"a":[1]}`, `{"a":{"b":1}}`, `{"a":{"b":1}}`},
 	} {
 		patched := wire.Patch(parse(t, test.raw), parse(t, test.before), parse(t, test.after))
