@@ -155,7 +155,8 @@ type ConfigListOptions struct {
 	IDs []string
 	// IDPrefixes are beginnings of IDs; a config matches IDs or IDPrefixes.
 	IDPrefixes []string
-	// Names are exact names. Engines match names by prefix; the rest is left out here.
+	// Names are exact names. Engines match names by prefix, and refuse the exact
+	// filter of the published API document; the rest is left out here.
 	Names []string
 	// NamePrefixes are beginnings of names; a config matches Names or NamePrefixes.
 	NamePrefixes []string

@@ -63,7 +63,8 @@ type ContainerSpec struct {
 	StopGracePeriod *time.Duration `json:",omitzero"`
 	// Healthcheck says how the engine finds out whether the container works. A
 	// task counts as running only when it is healthy, and is replaced when it is
-	// not. Nil: the image decides. Needs API 1.25.
+	// not. Nil: the image decides. The published API document spells it
+	// HealthCheck, engines do not. Needs API 1.25.
 	Healthcheck *Healthcheck `json:",omitzero"`
 	// Hosts are more lines for /etc/hosts: the address first, then a name,
 	// separated by spaces. Engines use the first name of each alone. Needs API
@@ -208,8 +209,8 @@ type Mount struct {
 	ImageOptions *ImageOptions `json:",omitzero"`
 	// TmpfsOptions are for [MountTmpfs]. Needs API 1.25.
 	TmpfsOptions *TmpfsOptions `json:",omitzero"`
-	// ClusterOptions are for [MountCluster]; there are none so far. Needs API
-	// 1.42.
+	// ClusterOptions are for [MountCluster]; there are none so far, and nothing of
+	// them in the published API document. Needs API 1.42.
 	ClusterOptions *ClusterOptions `json:",omitzero"`
 }
 
@@ -231,8 +232,8 @@ const (
 	// MountCluster is a cluster volume, made by a storage plugin. Needs API
 	// 1.42.
 	MountCluster MountType = "cluster"
-	// MountImage is the content of an image. Engines refuse it for services.
-	// Needs API 1.48.
+	// MountImage is the content of an image. Engines refuse it for services,
+	// whatever the published API document says. Needs API 1.48.
 	MountImage MountType = "image"
 )
 

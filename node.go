@@ -83,8 +83,8 @@ type NodeDescription struct {
 	// TLSInfo is the root of trust that the node has, see [Node.TLSStatus]. There
 	// since API 1.30.
 	TLSInfo TLSInfo
-	// CSIInfo are the storage plugins for cluster volumes on the node. There since
-	// API 1.42.
+	// CSIInfo are the storage plugins for cluster volumes on the node. The published
+	// API document lacks them. There since API 1.42.
 	CSIInfo []NodeCSIInfo `json:",omitzero"`
 }
 

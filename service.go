@@ -370,7 +370,8 @@ type UpdateStatus struct {
 // UpdateState is how far an update or a rollback has come.
 type UpdateState string
 
-// The states of an update. Rollbacks need API 1.28.
+// The states of an update. Rollbacks need API 1.28; the published API document
+// lacks theirs.
 const (
 	// UpdateInProgress means that tasks are being replaced.
 	UpdateInProgress UpdateState = "updating"

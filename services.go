@@ -156,9 +156,10 @@ type ServiceListOptions struct {
 	// Labels are labels that the service, not its containers, must have, all of
 	// them; an empty value asks for presence.
 	Labels map[string]string
-	// Modes are the modes wanted. Needs API 1.29.
+	// Modes are the modes wanted. Needs API 1.28.
 	Modes []ModeKind
-	// Runtime is what the tasks run; the zero value means containers.
+	// Runtime is what the tasks run; the zero value means containers. Needs API
+	// 1.31.
 	Runtime Runtime
 }
 

@@ -31,8 +31,8 @@ type TaskSpec struct {
 	// Networks are the networks that tasks are attached to. Engines replace
 	// names by IDs.
 	Networks []NetworkAttachmentConfig `json:",omitzero"`
-	// LogDriver is what becomes of the tasks' output. Nil means the swarm's
-	// default, else the node's.
+	// LogDriver is what becomes of the tasks' output. Nil means the default of
+	// each node's engine.
 	LogDriver *Driver `json:",omitzero"`
 	// ForceUpdate is a counter. Any change of it replaces all tasks, although
 	// nothing else has changed. Needs API 1.25.
@@ -303,12 +303,14 @@ type Task struct {
 	// addresses.
 	NetworksAttachments []NetworkAttachment `json:",omitzero"`
 	// GenericResources are the things the task has been given of those its
-	// service reserves. Needs API 1.32.
+	// service reserves. The published API document calls them
+	// AssignedGenericResources, engines do not. Needs API 1.32.
 	GenericResources []GenericResource `json:",omitzero"`
 	// JobIteration is the run of the job that the task belongs to. Nil if its
 	// service is no job. Needs API 1.41.
 	JobIteration *Version `json:",omitzero"`
-	// Volumes are the cluster volumes the task has been given. Needs API 1.42.
+	// Volumes are the cluster volumes the task has been given. The published API
+	// document lacks them. Needs API 1.42.
 	Volumes []VolumeAttachment `json:",omitzero"`
 	// Raw is the engine's JSON as received.
 	Raw json.RawMessage `json:"-"`

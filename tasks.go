@@ -54,10 +54,11 @@ type TaskListOptions struct {
 	// [TaskRunning], [TaskShutdown] and [TaskAccepted] here; others are
 	// [ErrInvalid].
 	DesiredStates []TaskState
-	// UpToDate leaves out tasks of an older spec of their service.
+	// UpToDate leaves out tasks of an older spec of their service. It is in no
+	// published API document. Needs API 1.29.
 	UpToDate bool
 	// Runtime is what the tasks run; the zero value means all but network
-	// attachments.
+	// attachments. Needs API 1.31.
 	Runtime Runtime
 }
 

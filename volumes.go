@@ -81,7 +81,8 @@ type ClusterVolume struct {
 	Info *ClusterVolumeInfo `json:",omitzero"`
 }
 
-// ClusterVolumeSpec is what a volume of the swarm shall be.
+// ClusterVolumeSpec is what a volume of the swarm shall be. The published API
+// document has what follows AccessMode inside of it, engines have it here.
 type ClusterVolumeSpec struct {
 	// Group is a name that several volumes share; a mount can ask for any of them
 	// by "group:NAME".
