@@ -135,6 +135,8 @@ func TestServicesAreConnectedToNetworksByIDAndByName(t *testing.T) {
 			return len(network.Services[spec.Name].Tasks) > 0
 		}, 30*time.Second, 100*time.Millisecond, "verbose shows the tasks that have come")
 		shown := network.Services[spec.Name]
+		service, err = client.Services.Inspect(t.Context(), id) // again: addresses come after the service
+		require.NoError(t, err)
 		require.NotEmpty(t, service.Endpoint.VirtualIPs)
 		assert.True(t, strings.HasPrefix(service.Endpoint.VirtualIPs[0].Addr, shown.VIP+"/"), "%s %s", service.Endpoint.VirtualIPs[0].Addr, shown.VIP)
 		assert.Contains(t, shown.Tasks[0].Name, spec.Name+".1.")
