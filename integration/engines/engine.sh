@@ -22,8 +22,6 @@
 # SWARM_ENGINES_DIR   where engines are unpacked, and kept (~/.cache/swarm-engines)
 # SWARM_ENGINES_RUN   what runs: a folder per NAME (/var/lib/swarm-engines). A socket's path may have
 #                     107 bytes, so keep it short.
-# SWARM_ENGINE_NETNS  run in this `ip netns`, not in a new one with an eth0 that leads nowhere; the one
-#                     that plug has made goes without saying
 #
 # An engine has pid, mount, uts and net namespaces of its own. So killing one process kills
 # containerd, the shims and the containers too, mounts vanish by themselves, no port, bridge or
@@ -135,19 +133,14 @@ run() { # VERSION NAME [flags]
   mkdir -p "$home"/{data,run}
   rm -rf "$home"/run/*
   echo $$ >"$home/pid"
-  if [ -z "${SWARM_ENGINE_NETNS:-}" ] && [ -e "/run/netns/$(netns "$name")" ]; then
-    export SWARM_ENGINE_NETNS
-    SWARM_ENGINE_NETNS=$(netns "$name")
-  fi
-  # nsenter: `ip netns exec` would cover /sys, and so the cgroups, with a new mount
   local net=(unshare --net)
-  [ -z "${SWARM_ENGINE_NETNS:-}" ] || net=(nsenter --net=/run/netns/"$SWARM_ENGINE_NETNS")
+  [ ! -e "$home/net" ] || net=(nsenter --net="/proc/$(cat "$home/net")/ns/net")
   exec "${net[@]}" unshare --mount --uts --pid --fork --kill-child sh -ec '
     root=$1 home=$2 name=$3 cgroup=$4
     shift 4
     hostname "$name"
     ip link set lo up
-    if [ -z "${SWARM_ENGINE_NETNS:-}" ]; then
+    if [ ! -e "$home/net" ]; then
       ip link add eth0 type bridge
       ip addr add 10.99.0.1/24 dev eth0
       ip link set eth0 up
@@ -207,38 +200,52 @@ stop() { # NAME SIGNAL
 
 remove() { # NAME
   stop "$1" KILL
-  drop_netns "$(netns "$1")"
+  unplug "$1"
   rm -rf "${RUN:?}/$1"
 }
 
 # --- networks of several engines -----------------------------------------------------------
 
-# An `ip netns`: it is there as long as its name is, whatever becomes of the engine inside.
-netns() { echo "$(basename "$RUN")-${1:-}"; }
+# A network namespace is held by a process, whatever becomes of the engine inside: a name that
+# `ip netns` would give it is a mount, which this machine need not have.
+hold() { # NAME: its pid is in NAME/net
+  mkdir -p "$RUN/$1"
+  unshare --net bash -c 'exec -a "$0" sleep infinity' "$RUN/$1/net" </dev/null >/dev/null 2>&1 9>&- &
+  echo $! >"$RUN/$1/net"
+  until holds "$1"; do sleep 0.01; done
+}
 
-drop_netns() { # NETNS
-  [ ! -e "/run/netns/$1" ] || ip netns del "$1"
+holds() { # NAME: before it holds, that is one of its arguments
+  local called
+  IFS= read -r -d '' called 2>/dev/null <"/proc/$(cat "$RUN/$1/net" 2>/dev/null)/cmdline" && [ "$called" = "$RUN/$1/net" ]
+}
+
+unplug() { # NAME
+  ! holds "$1" || kill -KILL "$(cat "$RUN/$1/net")" 2>/dev/null || true
+}
+
+inside() { # NAME ip's arguments
+  nsenter --net="/proc/$(cat "$RUN/$1/net")/ns/net" ip "${@:2}"
 }
 
 plug() { # SWITCH NAME ADDRESS
   [ "$(id -u)" = 0 ] || fail "making a network needs root"
-  local switch node port=p${3##*.}
-  switch=$(netns "$1") node=$(netns "$2")
+  local port=p${3##*.}
   lock
-  if [ ! -e "/run/netns/$switch" ]; then
-    ip netns add "$switch"
-    ip -n "$switch" link add br0 type bridge
-    ip -n "$switch" link set br0 up
+  if [ ! -e "$RUN/$1/net" ]; then
+    hold "$1"
+    inside "$1" link add br0 type bridge
+    inside "$1" link set br0 up
   fi
-  ip netns add "$node"
-  ip -n "$node" link add eth0 type veth peer name "$port" netns "$switch"
-  ip -n "$switch" link set "$port" master br0 up
-  ip -n "$node" addr add "$3/24" dev eth0
-  ip -n "$node" link set eth0 up
+  hold "$2"
+  inside "$2" link add eth0 type veth peer name "$port" netns "$(cat "$RUN/$1/net")"
+  inside "$1" link set "$port" master br0 up
+  inside "$2" addr add "$3/24" dev eth0
+  inside "$2" link set eth0 up
 }
 
 cable() { # NAME up|down: the address, and the route to it, come back by themselves
-  ip -n "$(netns "$1")" link set eth0 "$2"
+  inside "$1" link set eth0 "$2"
 }
 
 # Nothing is made while, or after, all is removed: then there is no folder for the lock.
@@ -269,10 +276,6 @@ reap() {
   local home
   for home in "$RUN"/*/; do
     [ ! -d "$home" ] || remove "$(basename "$home")"
-  done
-  local name
-  for name in "/run/netns/$(netns)"*; do
-    drop_netns "$(basename "$name")"
   done
   rm -rf "$RUN"
 }

@@ -5,7 +5,9 @@ package engines
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -57,8 +59,14 @@ func startNodes(t *testing.T, lab *Lab, versions ...string) []*Engine {
 	return nodes
 }
 
-// networksOf are the network namespaces that a lab has named.
+// networksOf are the processes that hold the network namespaces of a lab.
 func networksOf(dir string) []string {
-	names, _ := filepath.Glob("/run/netns/" + filepath.Base(dir) + "-*")
-	return names
+	var found []string
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range all {
+		if cmdline, _ := os.ReadFile(file); regexp.MustCompile(`^` + regexp.QuoteMeta(dir) + `/[^/]+/net\x00`).Match(cmdline) {
+			found = append(found, file)
+		}
+	}
+	return found
 }
