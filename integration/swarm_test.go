@@ -6,16 +6,19 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/netip"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,22 +281,120 @@ func unlockWithEither(t *testing.T, client *swarm.Client, keys ...string) error 
 	return err
 }
 
-// makeRoot makes the certificate and the key of a root of trust.
-func makeRoot(t *testing.T) (cert, key string) {
+// root is a root of trust outside of any swarm.
+type root struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	signed      atomic.Int32 // certificates of nodes
+}
+
+func makeRoot(t *testing.T) *root {
 	t.Helper()
-	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test root"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(10 * 365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
-	private, err := x509.MarshalECPrivateKey(signer)
+	certificate, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+	return &root{certificate: certificate, key: key}
+}
+
+func (r *root) pem(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := x509.MarshalECPrivateKey(r.key)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.certificate.Raw})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}))
+}
+
+// sign makes a certificate that clients and servers are believed with.
+func (r *root) sign(subject pkix.Name, names []string, key any) ([]byte, error) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: subject, DNSNames: names,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	if len(names) == 0 {
+		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
+	return x509.CreateCertificate(rand.Reader, template, r.certificate, key, r.key)
+}
+
+// ServeHTTP signs as an external authority does, in the protocol of cfssl.
+func (r *root) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	var asked struct {
+		Hosts   []string
+		Request string `json:"certificate_request"`
+		Subject struct {
+			CN    string
+			Names []struct{ O, OU string }
+		}
+	}
+	if err := json.NewDecoder(request.Body).Decode(&asked); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	subject := pkix.Name{CommonName: asked.Subject.CN}
+	for _, name := range asked.Subject.Names {
+		subject.Organization, subject.OrganizationalUnit = append(subject.Organization, name.O), append(subject.OrganizationalUnit, name.OU)
+	}
+	block, _ := pem.Decode([]byte(asked.Request))
+	if block == nil {
+		http.Error(w, "no request", http.StatusBadRequest)
+		return
+	}
+	signing, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	der, err := r.sign(subject, asked.Hosts, signing.PublicKey)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	r.signed.Add(1)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"success": true,
+		"result": map[string]any{"certificate": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}})
+}
+
+// serve answers inside the engine's network until the test ends.
+func (r *root) serve(t *testing.T, e *engines.Engine, address string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := r.sign(pkix.Name{CommonName: "authority"}, nil, key.Public())
+	require.NoError(t, err)
+	listener, err := e.Listen(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	server := &http.Server{Handler: r, TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}
+	go server.ServeTLS(listener, "", "")
+	t.Cleanup(func() { server.Close() })
+}
+
+func TestExternalAuthorityTakesTheSwarmOver(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		require.NoError(t, e.InitSwarm(t.Context()))
+		authority := makeRoot(t)
+		authority.serve(t, e, "127.0.0.1:8888")
+		certificate, _ := authority.pem(t)
+		require.NoError(t, client.Swarm.RotateCA(t.Context(), &swarm.CAOptions{SigningCACert: certificate,
+			ExternalCAs: []swarm.ExternalCA{{Protocol: "cfssl", URL: "https://127.0.0.1:8888/sign", Options: map[string]string{"a": "b"}}}}))
+		require.NoError(t, client.Swarm.WaitCA(t.Context()))
+		cluster, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, certificate, cluster.TLSInfo.TrustRoot)
+		assert.Equal(t, []swarm.ExternalCA{{Protocol: "cfssl", URL: "https://127.0.0.1:8888/sign", Options: map[string]string{"a": "b"}, CACert: certificate}},
+			cluster.Spec.CAConfig.ExternalCAs)
+		assert.Positive(t, authority.signed.Load())
+	})
 }
 
 // wrongKey has the form of an unlock key.
@@ -393,7 +494,7 @@ func TestRotatedRootTakesTheSwarmOver(t *testing.T) {
 		assert.Equal(t, 24*time.Hour, after.Spec.CAConfig.NodeCertExpiry)
 		assert.False(t, after.RootRotationInProgress)
 
-		cert, key := makeRoot(t)
+		cert, key := makeRoot(t).pem(t)
 		require.NoError(t, client.Swarm.RotateCA(t.Context(), &swarm.CAOptions{SigningCACert: cert, SigningCAKey: key}))
 		require.NoError(t, client.Swarm.WaitCA(t.Context()))
 		own, err := client.Swarm.Inspect(t.Context())
