@@ -1,11 +1,12 @@
 // Deploy creates a service on the swarm that the environment points at, the way
-// the docker command would find it, and lists its tasks.
+// the docker command would find it, and waits until it really runs.
 package main
 
 import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/swarm-go/swarm"
 )
@@ -17,8 +18,9 @@ func main() {
 	}
 	defer client.Close()
 
-	ctx := context.Background()
-	_, err = client.Services.Create(ctx, swarm.ServiceSpec{
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	change, err := client.Services.Create(ctx, swarm.ServiceSpec{
 		Name: "web",
 		Mode: swarm.Replicated(3),
 		TaskTemplate: swarm.TaskSpec{
@@ -31,12 +33,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-
-	tasks, err := client.Services.Tasks(ctx, "web")
-	if err != nil {
-		log.Fatal(err)
+	if err := client.Services.Wait(ctx, change.Rollout, nil); err != nil {
+		log.Fatal(err) // rolled back, no suitable node, no such image: it says which
 	}
-	for _, task := range tasks {
-		fmt.Println(task.Slot, task.Status.State, task.Status.Err)
-	}
+	fmt.Println("web runs")
 }
