@@ -249,7 +249,8 @@ type LeaveOptions struct {
 // Leave takes the engine out of its swarm, with all tasks it runs. A manager is
 // refused without the Force option, [ErrInvalid]: demote it first. The other
 // nodes go on listing it until it is removed. An engine in no swarm is
-// [ErrNoSwarm].
+// [ErrNoSwarm]. If the answer is lost, or the engine fails to clear up after it
+// has left, the error is an [*OutcomeUnknownError], and LocalState tells.
 //
 // Engine endpoint: POST /swarm/leave
 func (s *SwarmClient) Leave(ctx context.Context, opts *LeaveOptions) error {

@@ -114,12 +114,18 @@ func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) 
 	for _, version := range testEngines() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()))
-			require.NoError(t, err)
-			defer func() { assert.NoError(t, e.Kill(context.WithoutCancel(t.Context()))) }()
-			test(t, e)
+			test(t, ownEngine(t, version))
 		})
 	}
+}
+
+// ownEngine starts an engine that is gone with the test.
+func ownEngine(t *testing.T, version string) *engines.Engine {
+	t.Helper()
+	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, e.Remove(context.WithoutCancel(t.Context()))) })
+	return e
 }
 
 func TestEngineAnswersPing(t *testing.T) {

@@ -133,16 +133,17 @@ func TestEnginesDropSettingsOfSwarmsAsTheTableOfVersionsSays(t *testing.T) {
 		rows[row.what] = row
 	}
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		version, _, _ := strings.Cut(e.Name, "-")
 		for _, minor := range []int{24, 38, 39, 40, minorOf(t, e.APIVersion)} {
+			// Not one engine that leaves and begins again: it may trip over certificates
+			// that it is still writing.
+			e := ownEngine(t, version)
 			require.NoError(t, e.Call(t.Context(), http.MethodPost, fmt.Sprintf("/v1.%d/swarm/init", minor), json.RawMessage(everySetting), nil))
 			for _, setting := range swarmSettings {
 				row := rows[setting.row]
 				isDropped := row.below == "lost" || row.below == "stripped" && minor < row.minor
 				assert.Equal(t, !isDropped, isThere(t, e, setting), "%s at 1.%d", setting.row, minor)
 			}
-			require.Eventually(t, func() bool { // engines now and then trip over files of their own that come back
-				return e.Call(t.Context(), http.MethodPost, "/swarm/leave?force=1", nil, nil) == nil
-			}, time.Minute, time.Second)
 		}
 	})
 }
