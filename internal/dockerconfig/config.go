@@ -35,6 +35,13 @@ type File struct {
 	Path string `json:"-"`
 	// CurrentContext is the context chosen with "docker context use", empty if none was.
 	CurrentContext string `json:"currentContext"`
+	// Auths are credentials by registry, each decoded when it is asked for: the
+	// others may be damaged.
+	Auths map[string]json.RawMessage `json:"auths"`
+	// CredsStore names the helper that has the credentials, empty if none does.
+	CredsStore string `json:"credsStore"`
+	// CredHelpers name the helpers of single registries.
+	CredHelpers map[string]string `json:"credHelpers"`
 }
 
 // Load reads config.json in dir. Without the file, or with an empty one, the

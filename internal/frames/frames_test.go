@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -23,6 +24,13 @@ func frame(stream Stream, payload string) []byte {
 
 func header(stream byte, length uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{stream, 0, 0, 0}, length)
+}
+
+func TestAppendWritesFramesAsEnginesDo(t *testing.T) {
+	for _, payload := range []string{"", "line\n", strings.Repeat("x", 300)} {
+		got := Append([]byte("before"), Stderr, []byte(payload))
+		assert.Equal(t, "before"+string(frame(Stderr, payload)), string(got))
+	}
 }
 
 // received is one frame put together again.
@@ -248,10 +256,117 @@ func TestCopyStopsAtAWriterThatFails(t *testing.T) {
 
 	for _, failure := range []error{full, io.EOF, io.ErrUnexpectedEOF} {
 		broken := &writer{room: 7, err: failure}
-		assert.Equal(t, failure, Copy(broken, nil, bytes.NewReader(wire), nil))
+		assert.Equal(t, failure, Copy(broken, nil, &steps{wire, len(wire) / 3}, nil))
 		assert.Equal(t, 2, broken.calls)
 	}
 	assert.Equal(t, io.ErrShortWrite, Copy(&writer{room: 7}, nil, bytes.NewReader(wire), nil))
+}
+
+// writes notes what is written to it, and the stream that it is for.
+type writes struct {
+	all    *[]received
+	stream Stream
+}
+
+func (w writes) Write(p []byte) (int, error) {
+	*w.all = append(*w.all, received{w.stream, string(p)})
+	return len(p), nil
+}
+
+// copyAll notes what Copy writes.
+func copyAll(source io.Reader) ([]received, error) {
+	var all []received
+	system := func(piece []byte, _ bool) { _, _ = writes{&all, System}.Write(piece) }
+	err := Copy(writes{&all, Stdout}, writes{&all, Stderr}, source, system)
+	return all, err
+}
+
+func TestCopyWritesNeighboursTogether(t *testing.T) {
+	long := strings.Repeat("x", maxGathered+1)
+	wire := bytes.Join([][]byte{
+		frame(Stdout, "1\n"), frame(Stdout, ""), frame(Stdout, "2\n"), frame(Stderr, "3\n"), frame(Stdout, "4\n"),
+		frame(System, "5"), frame(Stderr, "6\n"), frame(Stderr, "7\n"), frame(Stderr, long), frame(Stderr, "8\n"),
+	}, nil)
+	got, err := copyAll(bytes.NewReader(wire))
+	require.NoError(t, err)
+	assert.Equal(t, []received{
+		{Stdout, "1\n2\n"}, {Stderr, "3\n"}, {Stdout, "4\n"}, {System, "5"}, {Stderr, "6\n7\n"}, {Stderr, long}, {Stderr, "8\n"},
+	}, got)
+}
+
+func TestCopyWaitsForNothing(t *testing.T) {
+	wire := append(frame(Stdout, "one\n"), frame(Stdout, "two\n")...)
+	var out bytes.Buffer
+	written := []string{}
+	for came := range len(wire) {
+		out.Reset()
+		source := io.MultiReader(bytes.NewReader(wire[:came]), readFunc(func([]byte) (int, error) {
+			written = append(written, out.String())
+			return 0, io.EOF
+		}))
+		_ = Copy(&out, nil, source, nil)
+	}
+	var want []string
+	for _, text := range []string{"", "o", "on", "one", "one\n", "one\nt", "one\ntw", "one\ntwo"} {
+		times := 1
+		if text == "" || text == "one\n" { // while a header comes
+			times = headerSize + 1
+		}
+		want = append(want, slices.Repeat([]string{text}, times)...)
+	}
+	assert.Equal(t, want, written)
+}
+
+// readFunc is a function that reads.
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// joined is what a stream has in a row, whatever its pieces; Stdin is Stdout.
+func joined(all []received) []received {
+	var runs []received
+	for _, one := range all {
+		one.stream = max(one.stream, Stdout)
+		switch last := len(runs) - 1; {
+		case one.payload == "":
+		case last >= 0 && runs[last].stream == one.stream:
+			runs[last].payload += one.payload
+		default:
+			runs = append(runs, one)
+		}
+	}
+	return runs
+}
+
+func FuzzCopy(f *testing.F) {
+	f.Add(bytes.Join([][]byte{frame(Stdout, "1\n"), frame(Stdout, "2\n"), frame(Stderr, ""), frame(Stdin, "3\n")}, nil), uint8(255))
+	f.Add(bytes.Join([][]byte{frame(Stderr, "1\n"), frame(System, "2"), frame(System, "3"), frame(Stderr, "4\n")}, nil), uint8(20))
+	f.Add(bytes.Join([][]byte{frame(Stdout, "1\n"), frame(Stdout, strings.Repeat("x", maxGathered+1)), frame(Stdout, "2\n"), header(1, 5)}, nil), uint8(99))
+	f.Add(append(frame(Stdout, "line\n"), header(9, 3)...), uint8(13))
+	f.Fuzz(func(t *testing.T, wire []byte, step uint8) {
+		whole, wantErr := reference(wire)
+		want := joined(whole)
+		all, err := copyAll(&steps{wire, int(step) + 1})
+		got := joined(all)
+		switch wantErr {
+		case io.EOF:
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		case io.ErrUnexpectedEOF: // the beginning of a frame is written too
+			assert.Equal(t, wantErr, err)
+			if last := len(want) - 1; last >= 0 {
+				require.Greater(t, len(got), last)
+				require.True(t, strings.HasPrefix(got[last].payload, want[last].payload))
+				got[last].payload = want[last].payload
+				assert.Equal(t, want, got[:last+1])
+			}
+		default:
+			found, ok := errors.AsType[*ProtocolError](err)
+			require.True(t, ok, "%v", err)
+			assert.Equal(t, wantErr.(*ProtocolError).Offset, found.Offset)
+			assert.Equal(t, want, got)
+		}
+	})
 }
 
 func FuzzReader(f *testing.F) {

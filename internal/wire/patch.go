@@ -30,10 +30,14 @@ func patchObject(raw, before, after Node) Node {
 		if had && old.Equal(m.Value) {
 			continue // also where raw spells it otherwise, or leaves out a default
 		}
-		if !had {
+		rawValue, inRaw := raw.Get(m.Name)
+		switch {
+		case !had && (!inRaw || rawValue.IsNull()):
+			patched.set(m.Name, m.Value) // also if it is empty
+			continue
+		case !had:
 			old = Node{Kind: m.Value.Kind} // an object of unknown members alone decodes to nothing
 		}
-		rawValue, _ := raw.Get(m.Name)
 		patched.set(m.Name, Patch(rawValue, old, m.Value))
 	}
 	return patched

@@ -17,6 +17,10 @@ import (
 // MaxElement bounds one element of an array, in bytes.
 const MaxElement = 16 << 20
 
+// maxSpace bounds the white space before and between the elements of an array, in
+// bytes: encoding/json goes over it again whenever more comes.
+const maxSpace = 4 << 10
+
 // ErrTooLarge reports a value above its bound.
 var ErrTooLarge = errors.New("value too large")
 
@@ -30,7 +34,7 @@ var errShape = errors.New("unexpected JSON")
 // cut short.
 func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		limited := &budget{r: r, left: MaxElement}
+		limited := &budget{r: r, left: maxSpace}
 		decoder := json.NewDecoder(limited)
 		fail := func(err error) { yield(nil, elementError(err)) }
 		opening, err := decoder.Token()
@@ -42,13 +46,13 @@ func Elements(r io.Reader) iter.Seq2[json.RawMessage, error] {
 			fail(fmt.Errorf("%w: want an array, got %v", errShape, opening))
 			return
 		}
-		for decoder.More() {
+		for limited.left = maxSpace; decoder.More(); limited.left = maxSpace {
+			limited.left = MaxElement
 			var element json.RawMessage
 			if err := decoder.Decode(&element); err != nil {
 				fail(err)
 				return
 			}
-			limited.left = MaxElement
 			if !yield(element, nil) {
 				return
 			}

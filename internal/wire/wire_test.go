@@ -77,6 +77,18 @@ func TestElementsThatNeverEndAreCutOff(t *testing.T) {
 	}
 }
 
+func TestSpaceAmongElementsIsBounded(t *testing.T) {
+	some, tooMuch := strings.Repeat(" ", 2000), strings.Repeat("\n", 5000)
+	for _, body := range []string{some + "[]", "[" + some + "]", "[1" + some + ",2]", "[1," + some + "2" + some + "]"} {
+		_, err := elements(iotest.OneByteReader(strings.NewReader(body)))
+		assert.NoError(t, err)
+	}
+	for _, body := range []string{tooMuch + "[]", "[" + tooMuch + "]", "[1" + tooMuch + ",2]", "[1,2" + tooMuch + "]"} {
+		_, err := elements(iotest.OneByteReader(strings.NewReader(body)))
+		assert.ErrorIs(t, err, wire.ErrTooLarge)
+	}
+}
+
 func TestElementsStopWhenTheCallerDoes(t *testing.T) {
 	for element, err := range wire.Elements(io.MultiReader(strings.NewReader(`[1,`), endless('2'))) {
 		require.NoError(t, err)
@@ -97,6 +109,7 @@ func TestPatchChangesNothingButTheDifference(t *testing.T) {
 		{"no change", `{"a":1.0,"x":null}`, `{"a":1}`, `{"a":1}`, `{"a":1.0,"x":null}`},
 		{"set", `{"x":[],"a":1}`, `{"a":1}`, `{"a":2}`, `{"x":[],"a":2}`},
 		{"add", `{"x":{}}`, `{}`, `{"a":{"b":1}}`, `{"x":{},"a":{"b":1}}`},
+		{"add something empty", `{"x":1,"b":null}`, `{}`, `{"a":{},"b":{}}`, `{"x":1,"b":{},"a":{}}`},
 		{"add over null", `{"a":null}`, `{}`, `{"a":{"b":1}}`, `{"a":{"b":1}}`},
 		{"add into what was all unknown", `{"a":{"x":1}}`, `{}`, `{"a":{"b":1}}`, `{"a":{"x":1,"b":1}}`},
 		{"remove", `{"x":1,"a":{"y":1}}`, `{"a":{}}`, `{}`, `{"x":1}`},
