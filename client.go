@@ -71,7 +71,7 @@ func New(opts ...Option) (*Client, error) {
 			return nil, fmt.Errorf("swarm: %w", err)
 		}
 	}
-	c.budget.tokens = retryTokens
+	c.budget.fill(cfg.retry.Budget)
 	c.Services = &ServiceClient{c}
 	c.Tasks = &TaskClient{c}
 	c.Swarm = &SwarmClient{c}

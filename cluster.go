@@ -35,8 +35,8 @@ type Cluster struct {
 	// DataPathPort is the UDP port of the traffic of overlay networks. There since
 	// API 1.40.
 	DataPathPort uint32
-	// JoinTokens are what engines join this swarm with.
-	JoinTokens JoinTokens
+	// JoinTokens are what engines join this swarm with. Empty in [SwarmInfo].
+	JoinTokens JoinTokens `json:",omitzero"`
 	// Raw is the engine's JSON as received, join tokens included. Updates apply
 	// their differences to it, so that fields unknown to this package are kept.
 	Raw json.RawMessage `json:"-"`

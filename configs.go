@@ -111,7 +111,7 @@ func (c *ConfigClient) Create(ctx context.Context, spec ConfigSpec) (id string, 
 	if err := checkSize(spec.Data, MaxConfigSize); err != nil {
 		return "", invalid(op, spec.Name, "%v", err)
 	}
-	return c.client.createNamed(ctx, &call{op: op, object: spec.Name, to: to("/configs/create")}, "ConfigSpec", spec)
+	return c.client.createNamed(ctx, &call{op: op, object: spec.Name, to: to("/configs/create"), look: c.lookAtCreation(op, spec)}, "ConfigSpec", spec)
 }
 
 // Inspect reads a config with its data. One that does not exist is
@@ -197,10 +197,20 @@ func (c *ConfigClient) List(ctx context.Context, opts *ConfigListOptions) ([]Con
 //
 // Engine endpoints: GET /configs/{id}, POST /configs/{id}/update
 func (c *ConfigClient) SetLabels(ctx context.Context, ref string, labels map[string]string) error {
+	return c.editLabels(ctx, ref, func(map[string]string) (map[string]string, error) { return labels, nil })
+}
+
+// editLabels is SetLabels with labels that are made from those there are, which
+// edit must not change.
+func (c *ConfigClient) editLabels(ctx context.Context, ref string, edit func(now map[string]string) (map[string]string, error)) error {
 	const op = "set labels of config"
 	find := func() (*Config, error) { return c.find(ctx, op, ref) }
 	return c.client.modify(ctx, func(ctx context.Context) error {
 		config, err := find()
+		if err != nil {
+			return err
+		}
+		labels, err := edit(config.Spec.Labels)
 		if err != nil || maps.Equal(config.Spec.Labels, labels) {
 			return err
 		}

@@ -3,6 +3,8 @@ package swarm
 import (
 	"os"
 	"time"
+
+	"github.com/swarm-go/swarm/internal/wire"
 )
 
 // ContainerSpec is the container that a task runs. Where a field says that the
@@ -212,6 +214,29 @@ type Mount struct {
 	// ClusterOptions are for [MountCluster]; there are none so far, and nothing of
 	// them in the published API document. Needs API 1.42.
 	ClusterOptions *ClusterOptions `json:",omitzero"`
+}
+
+// MountsFrom are the mounts of a service that another one can have as well, as the
+// --volumes-from of containers has them: those of named volumes, of files of the
+// node and of the like, on the same targets. New volumes and file systems in
+// memory belong to one container and are left out. Nodes have each their own
+// volumes and files: place the services together. The mounts are copies.
+func MountsFrom(spec ServiceSpec) []Mount {
+	var mounts []Mount
+	for _, mount := range spec.TaskTemplate.ContainerSpec.Mounts {
+		if mount.Type != MountTmpfs && mount.Source != "" {
+			mounts = append(mounts, mount.clone())
+		}
+	}
+	return mounts
+}
+
+// clone copies a mount with everything it points to.
+func (m Mount) clone() Mount {
+	var copied Mount
+	encoded, _ := wire.Marshal(m) // strings and numbers cannot fail
+	_ = wire.Unmarshal(encoded, &copied)
+	return copied
 }
 
 // MountType is what is mounted.

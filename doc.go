@@ -28,7 +28,7 @@
 //     and root of trust;
 //   - Nodes: inspect, list, label, promote, demote, drain, activate and remove
 //     them;
-//   - Configs and Secrets: create, inspect, list, label and remove them;
+//   - Configs and Secrets: create, inspect, list, label, rotate and remove them;
 //   - Networks and Volumes: create, inspect, list and remove them;
 //   - Events: watch what happens in the swarm and on the engine;
 //   - System: ask the engine about itself, and registries through it.
@@ -58,10 +58,19 @@
 // was removed or changed by somebody else is a [*RolloutError] that says which, and
 // why the tasks did not run. [ServiceClient.Watch] tells the way there.
 //
+// # Images and credentials
+//
+// Credentials for a registry are sent with the calls that take some, and only when
+// asked for: Auth or AuthFrom of a call, [WithRegistryAuth] for a client, with
+// [StaticAuth], [DockerConfigAuth] or a function. The swarm stores what is sent with
+// a service. Pin of a call sends the image with the digest that its registry has
+// under the tag, so that every node runs the same.
+//
 // # Checking without an engine
 //
 // [ServiceSpec.Validate] finds what engines would refuse, [ServiceSpec.Lint] what
-// they would take but not do. They are advice: no call runs them by itself.
+// they would take but not do; the other specs have the same. They are advice: no
+// call runs them by itself.
 // [ParsePort], [ParseMount] and the other Parse functions read what the flags of
 // the docker command take.
 //
@@ -89,8 +98,8 @@
 // or would refuse to execute it twice because of its version, unique name or full
 // ID. If a write's answer was lost
 // the error is an [*OutcomeUnknownError]: the engine may have done it, and goes
-// on even when the caller gives up. [WithRetry] changes the numbers; the policy
-// may change in any release.
+// on even when the caller gives up. Its Resolve finds out. [WithRetry] changes the
+// numbers; the policy may change in any release.
 //
 // # Streams
 //

@@ -17,7 +17,9 @@ import (
 var (
 	// ErrNotFound: there is no such object.
 	ErrNotFound error = &notFoundError{sentinel{"not found"}}
-	// ErrNameConflict: an object of that name exists already.
+	// ErrNameConflict: an object of that name exists already. It may be the one that
+	// was to be created: a manager whose connection to a dying leader breaks asks the
+	// next leader the same once more.
 	ErrNameConflict error = &conflictError{sentinel{"name is taken"}}
 	// ErrVersionConflict: the object was changed since it was read. Engines
 	// change objects too, so this happens without a second user.
@@ -214,22 +216,6 @@ func (e *InUseError) Error() string {
 
 // Unwrap returns [ErrInUse].
 func (e *InUseError) Unwrap() error { return ErrInUse }
-
-// OutcomeUnknownError is a change of which nobody knows whether it was made:
-// the answer was lost, or the engine lost its leader while working on it. Read
-// the object before trying again.
-type OutcomeUnknownError struct {
-	// Err says what happened to the answer; usually an [*Error].
-	Err error
-}
-
-// Error says that the outcome is unknown, and why.
-func (e *OutcomeUnknownError) Error() string {
-	return "outcome unknown: " + errorText(e.Err)
-}
-
-// Unwrap returns Err.
-func (e *OutcomeUnknownError) Unwrap() error { return e.Err }
 
 // invalid is the error for what is refused before anything is sent.
 func invalid(op, object, format string, args ...any) *Error {

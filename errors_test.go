@@ -254,6 +254,7 @@ func TestTextsAreMatchedBeforeStatus(t *testing.T) {
 		{503, "rpc error: code = Unavailable desc = transport is closing", ErrUnavailable, true, true},
 		{500, "rpc error: code = Canceled desc = context canceled", ErrUnavailable, true, true},
 		{503, "Manager is being prepared, please try again", ErrUnavailable, false, true},
+		{500, "manager stopped: failed to listen on remote API address: listen tcp 0.0.0.0:2377: bind: address already in use", ErrUnavailable, false, true},
 		{503, "Timeout was reached before node joined. The attempt to join the swarm will continue in the background.", ErrInProgress, true, false},
 		{503, "something new", ErrUnavailable, true, false},
 		{500, "something new", nil, true, false},

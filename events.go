@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/swarm-go/swarm/internal/wire"
@@ -25,12 +26,27 @@ type Event struct {
 	Actor EventActor
 	// Scope is [ScopeSwarm] for what managers tell of the swarm, [ScopeLocal] for
 	// what happened on the engine that was asked. There since API 1.30.
-	Scope Scope
+	Scope Scope `json:"scope,omitzero"`
 	// Time is when it happened, by the clock of the engine that was asked for a
 	// removal, by that of the managers' leader for other events of the swarm.
-	Time time.Time
+	Time time.Time `json:"time,omitzero"`
+
+	// Status is Action once more, for containers and images. Engines say so below API
+	// 1.52.
+	//
+	// Deprecated: use Action.
+	Status string `json:"status,omitzero"`
+	// ID is the Actor's once more, for containers and images below API 1.52.
+	//
+	// Deprecated: use Actor.
+	ID string `json:"id,omitzero"`
+	// From is the image of a container, below API 1.52.
+	//
+	// Deprecated: use the attribute "image" of the Actor.
+	From string `json:"from,omitzero"`
+
 	// Raw is the engine's JSON as received.
-	Raw json.RawMessage
+	Raw json.RawMessage `json:"-"`
 }
 
 // EventActor is the object that something happened to.
@@ -45,6 +61,9 @@ type EventActor struct {
 
 // eventJSON is an event as engines send it.
 type eventJSON struct {
+	Status   string `json:"status,omitzero"`
+	ID       string `json:"id,omitzero"`
+	From     string `json:"from,omitzero"`
 	Type     EventType
 	Action   EventAction
 	Actor    EventActor
@@ -55,7 +74,7 @@ type eventJSON struct {
 
 // MarshalJSON writes the event as engines do.
 func (e Event) MarshalJSON() ([]byte, error) {
-	written := eventJSON{Type: e.Type, Action: e.Action, Actor: e.Actor, Scope: e.Scope}
+	written := eventJSON{Status: e.Status, ID: e.ID, From: e.From, Type: e.Type, Action: e.Action, Actor: e.Actor, Scope: e.Scope}
 	if !e.Time.IsZero() {
 		written.Time, written.TimeNano = e.Time.Unix(), e.Time.UnixNano()
 	}
@@ -68,7 +87,8 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	if err := wire.Unmarshal(data, &read); err != nil {
 		return err
 	}
-	*e = Event{Type: read.Type, Action: read.Action, Actor: read.Actor, Scope: read.Scope, Raw: slices.Clone(data)}
+	*e = Event{Type: read.Type, Action: read.Action, Actor: read.Actor, Scope: read.Scope,
+		Status: read.Status, ID: read.ID, From: read.From, Raw: slices.Clone(data)}
 	switch {
 	case read.TimeNano != 0:
 		e.Time = time.Unix(0, read.TimeNano).UTC()
@@ -79,7 +99,8 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 }
 
 // Change says what an attribute of the object was and is, if the event is about a
-// change of it.
+// change of it. What there was not before, or is not any more, is empty. See
+// [Event.Service] and [Event.Node] for all changes, typed.
 func (e *Event) Change(attribute EventAttribute) (before, after string, changed bool) {
 	before, had := e.Actor.Attributes[string(attribute)+".old"]
 	after, has := e.Actor.Attributes[string(attribute)+".new"]
@@ -110,6 +131,94 @@ const (
 	// ChangedLeader is whether a manager is the leader, "true" or "false".
 	ChangedLeader EventAttribute = "leader"
 )
+
+// EventChange is what something was before a change and is after it; the zero value
+// if it was, or is, not there.
+type EventChange[T any] struct {
+	// Before is what it was.
+	Before T
+	// After is what it is.
+	After T
+}
+
+// ServiceEvent is what an event tells of a service. A change that it does not tell
+// of is nil: engines tell of these alone, and each change in an event of its own
+// or several in one.
+type ServiceEvent struct {
+	// ID is the service's ID.
+	ID string
+	// Name is what the service is called.
+	Name string
+	// Image is a change of its image.
+	Image *EventChange[string]
+	// Replicas is a change of its number of replicas.
+	Replicas *EventChange[uint64]
+	// UpdateState is how its update got on; Before is empty for its first.
+	UpdateState *EventChange[UpdateState]
+}
+
+// Service is what the event tells of a service, if it is about one.
+func (e *Event) Service() (ServiceEvent, bool) {
+	if e.Type != EventService {
+		return ServiceEvent{}, false
+	}
+	return ServiceEvent{
+		ID: e.Actor.ID, Name: e.Actor.Attributes["name"],
+		Image:       changeOf(e, ChangedImage, asText[string]),
+		Replicas:    changeOf(e, ChangedReplicas, asNumber),
+		UpdateState: changeOf(e, ChangedUpdateState, asText[UpdateState]),
+	}, true
+}
+
+// NodeEvent is what an event tells of a node. A change that it does not tell of is
+// nil.
+type NodeEvent struct {
+	// ID is the node's ID.
+	ID string
+	// Name is its hostname, or the Name of its spec if it has one.
+	Name string
+	// State is a change of whether it can be reached.
+	State *EventChange[NodeState]
+	// Availability is a change of whether it takes tasks.
+	Availability *EventChange[NodeAvailability]
+	// Role is a change of what it is asked to be.
+	Role *EventChange[NodeRole]
+	// Reachability is a change of whether a manager is reachable by the others.
+	Reachability *EventChange[Reachability]
+	// Leader is a change of whether a manager leads the others.
+	Leader *EventChange[bool]
+}
+
+// Node is what the event tells of a node, if it is about one.
+func (e *Event) Node() (NodeEvent, bool) {
+	if e.Type != EventNode {
+		return NodeEvent{}, false
+	}
+	return NodeEvent{
+		ID: e.Actor.ID, Name: e.Actor.Attributes["name"],
+		State:        changeOf(e, ChangedState, asText[NodeState]),
+		Availability: changeOf(e, ChangedAvailability, asText[NodeAvailability]),
+		Role:         changeOf(e, ChangedRole, asText[NodeRole]),
+		Reachability: changeOf(e, ChangedReachability, asText[Reachability]),
+		Leader:       changeOf(e, ChangedLeader, func(text string) bool { return text == "true" }),
+	}, true
+}
+
+func changeOf[T any](e *Event, attribute EventAttribute, as func(text string) T) *EventChange[T] {
+	before, after, changed := e.Change(attribute)
+	if !changed {
+		return nil
+	}
+	return &EventChange[T]{Before: as(before), After: as(after)}
+}
+
+func asText[T ~string](text string) T { return T(text) }
+
+// asNumber is 0 for what is no number, as for what is not there.
+func asNumber(text string) uint64 {
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
+}
 
 // EventType is a kind of object that events are about.
 type EventType string

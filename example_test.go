@@ -31,7 +31,7 @@ func explain(err error) string {
 	case errors.As(err, &tooOld):
 		return "the engine is too old for " + tooOld.Field
 	case errors.As(err, &lost):
-		return "the answer was lost; look before trying again"
+		return "the answer was lost; Resolve finds out what has happened"
 	}
 	return err.Error() // says what failed, for which object, and why
 }

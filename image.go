@@ -33,13 +33,16 @@ type ImageDescriptor struct {
 	Size int64 `json:"size"`
 	// URLs are where else it can be found.
 	URLs []string `json:"urls,omitzero"`
-	// Annotations are key-value pairs on it.
+	// Annotations are key-value pairs on it. There since API 1.48.
 	Annotations map[string]string `json:"annotations,omitzero"`
-	// ArtifactType is the kind of an artifact that is no image.
+	// ArtifactType is the kind of an artifact that is no image. There since API
+	// 1.48.
 	ArtifactType string `json:"artifactType,omitzero"`
-	// Data is the content itself, where it is small and came along.
+	// Data is the content itself, where it is small and came along. There since
+	// API 1.48.
 	Data []byte `json:"data,omitzero"`
-	// Platform is what the image runs on, where it is said here.
+	// Platform is what the image runs on, where it is said here. There since API
+	// 1.48.
 	Platform *ImagePlatform `json:"platform,omitzero"`
 }
 
@@ -62,6 +65,9 @@ type ImagePlatform struct {
 type DistributionInspectOptions struct {
 	// Auth are the credentials for the registry. Nil sends none.
 	Auth *RegistryAuth
+	// AuthFrom finds the credentials, instead of Auth. Nil asks the client's own
+	// source, see [WithRegistryAuth], if it has one.
+	AuthFrom AuthSource
 }
 
 // InspectDistribution lets the engine ask the registry of an image what is there
@@ -81,7 +87,11 @@ func (s *SystemClient) InspectDistribution(ctx context.Context, image string, op
 	if opts == nil {
 		opts = &DistributionInspectOptions{}
 	}
-	header, err := opts.Auth.header()
+	auth, err := s.client.authFor(ctx, image, opts.Auth, opts.AuthFrom)()
+	if err != nil {
+		return nil, &Error{Op: op, Object: image, Err: err}
+	}
+	header, err := auth.header()
 	if err != nil {
 		return nil, invalid(op, image, "%v", err)
 	}

@@ -21,6 +21,12 @@ import (
 // Fields are checked against the API version, such as "1.45"; empty means the
 // newest this library knows. No call runs Lint by itself.
 func (s ServiceSpec) Lint(apiVersion string) []Problem {
+	return lint("ServiceSpec", s, apiVersion, serviceHints)
+}
+
+// lint finds what hints and the table of versions say about a spec of the type
+// that is root.
+func lint[T any](root string, spec T, apiVersion string, hints []specRule[T]) []Problem {
 	have := maxVersion
 	if apiVersion != "" {
 		var err error
@@ -28,7 +34,7 @@ func (s ServiceSpec) Lint(apiVersion string) []Problem {
 			return []Problem{{ID: "api-version", Message: err.Error()}}
 		}
 	}
-	return append(lintFields("ServiceSpec", s, have), problems(serviceHints, &s)...)
+	return append(lintFields(root, spec, have), problems(hints, &spec)...)
 }
 
 // lintFields finds the fields that engines drop from a request of the version.
@@ -39,7 +45,7 @@ func lintFields(root string, spec any, have version) []Problem {
 	}
 	var all []Problem
 	shapes()[root].eachRefused(tree, have, "", func(e *VersionError) {
-		p := Problem{ID: "field-dropped", Path: e.Field, Message: "engines drop this from services"}
+		p := Problem{ID: "field-dropped", Path: e.Field, Message: "engines drop this"}
 		if e.Needs != "" {
 			p.ID, p.Message = "field-version", fmt.Sprintf("needs API %s, below which engines drop or refuse it", e.Needs)
 		}

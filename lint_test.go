@@ -3,6 +3,7 @@ package swarm
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,9 +25,9 @@ type hint struct {
 	}
 }
 
-func readHints(t *testing.T) []hint {
+func readHints(t *testing.T, file string) []hint {
 	t.Helper()
-	text, err := os.ReadFile("testdata/validate/lint.json")
+	text, err := os.ReadFile("testdata/validate/" + file)
 	require.NoError(t, err)
 	var hints []hint
 	require.NoError(t, json.Unmarshal(text, &hints))
@@ -38,36 +39,97 @@ var hintsAboutFields = []string{"api-version", "field-version", "field-dropped"}
 
 func TestLintFindsWhatTheTableSays(t *testing.T) {
 	known, have := hintsAboutFields, []string{}
-	for _, rule := range serviceHints {
-		known = append(known, rule.id)
-	}
-	for _, h := range readHints(t) {
+	known = append(known, ids(serviceHints)...)
+	for _, h := range readHints(t, "lint.json") {
 		have = append(have, h.ID)
-		assert.NotEmpty(t, h.Accepted, "%s has no accepted spec", h.ID)
-		assert.NotEmpty(t, h.Found, "%s has no spec with a problem", h.ID)
-		for _, spec := range h.Accepted {
-			assert.Empty(t, goodService(t, spec).Lint(""), "%s: %s", h.ID, spec)
-		}
-		for _, found := range h.Found {
-			spec := goodService(t, found.Spec)
-			assert.NoError(t, spec.Validate(), "%s: %s", h.ID, found.Spec)
-			problems := spec.Lint(found.API)
-			if assert.Len(t, problems, 1, "%s: %s", h.ID, found.Spec) {
-				assert.Equal(t, h.ID, problems[0].ID, "%s", found.Spec)
-				assert.Equal(t, found.Path, problems[0].Path)
-				assert.NotEmpty(t, problems[0].Message)
-			}
-		}
+		testHint(t, h, func(text []byte) linted { return goodService(t, text) })
 	}
 	assert.ElementsMatch(t, known, have)
 }
 
+func TestLintFindsWhatTheTablesOfOtherSpecsSay(t *testing.T) {
+	testHints(t, "lint_network.json", networkHints, NetworkSpec{Name: "linted"})
+	testHints(t, "lint_volume.json", volumeHints, VolumeSpec{Name: "linted", Driver: "csi"})
+	testHints(t, "lint_swarm.json", swarmHints, SwarmSpec{})
+}
+
+func testHints[T linted](t *testing.T, file string, rules []specRule[T], good T) {
+	var have []string
+	for _, h := range readHints(t, file) {
+		have = append(have, h.ID)
+		testHint(t, h, func(text []byte) linted {
+			spec := good
+			require.NoError(t, json.Unmarshal(text, &spec))
+			return spec
+		})
+	}
+	assert.ElementsMatch(t, ids(rules), have)
+}
+
+// linted are the specs.
+type linted interface {
+	Validate() error
+	Lint(apiVersion string) []Problem
+}
+
+func testHint(t *testing.T, h hint, decode func([]byte) linted) {
+	assert.NotEmpty(t, h.Accepted, "%s has no accepted spec", h.ID)
+	assert.NotEmpty(t, h.Found, "%s has no spec with a problem", h.ID)
+	for _, spec := range h.Accepted {
+		assert.Empty(t, decode(spec).Lint(""), "%s: %s", h.ID, spec)
+	}
+	for _, found := range h.Found {
+		spec := decode(found.Spec)
+		assert.NoError(t, spec.Validate(), "%s: %s", h.ID, found.Spec)
+		problems := spec.Lint(found.API)
+		if assert.Len(t, problems, 1, "%s: %s", h.ID, found.Spec) {
+			assert.Equal(t, h.ID, problems[0].ID, "%s", found.Spec)
+			assert.Equal(t, found.Path, problems[0].Path)
+			assert.NotEmpty(t, problems[0].Message)
+		}
+	}
+}
+
 func TestValidateAndLintShareNoIDs(t *testing.T) {
 	seen := map[string]bool{}
-	for _, rule := range append(serviceRules, serviceHints...) {
-		assert.False(t, seen[rule.id], rule.id)
-		seen[rule.id] = true
+	add := func(id string) {
+		assert.False(t, seen[id], id)
+		seen[id] = true
 	}
+	for _, id := range slices.Concat(ids(serviceRules), ids(serviceHints), ids(secretRules), ids(configRules), ids(networkRules),
+		ids(networkHints), ids(volumeRules), ids(volumeHints), ids(swarmRules), ids(swarmHints), ids(nodeRules), hintsAboutFields) {
+		add(id)
+	}
+}
+
+func ids[T any](rules []specRule[T]) (all []string) {
+	for _, rule := range rules {
+		all = append(all, rule.id)
+	}
+	return all
+}
+
+func TestLintFindsFieldsOfEverySpecThatAreTooNew(t *testing.T) {
+	for _, test := range []struct {
+		spec          linted
+		version, path string
+	}{
+		{NetworkSpec{Name: "a", EnableIPv4: new(false)}, "1.47", "EnableIPv4"},
+		{VolumeSpec{ClusterVolumeSpec: &ClusterVolumeSpec{}}, "1.41", "ClusterVolumeSpec"},
+		{SwarmSpec{CAConfig: CAConfig{ForceRotate: 1}}, "1.29", "CAConfig.ForceRotate"},
+		{SecretSpec{Name: "a", Templating: &Driver{Name: "golang"}}, "1.36", "Templating"},
+		{ConfigSpec{Name: "a", Templating: &Driver{Name: "golang"}}, "1.36", "Templating"},
+	} {
+		problems := test.spec.Lint(test.version)
+		if assert.Len(t, problems, 1, "%T", test.spec) {
+			assert.Equal(t, "field-version", problems[0].ID)
+			assert.Equal(t, test.path, problems[0].Path)
+		}
+		assert.Empty(t, test.spec.Lint(""), "%T", test.spec)
+	}
+	assert.Equal(t, "field-dropped", SwarmSpec{TaskDefaults: TaskDefaults{LogDriver: &Driver{Name: "x"}}}.Lint("")[0].ID)
+	assert.Empty(t, NodeSpec{Role: RoleWorker, Availability: NodeActive, Labels: map[string]string{"a": "b"}}.Lint("1.24"))
+	assert.Equal(t, "api-version", NodeSpec{}.Lint("new")[0].ID)
 }
 
 func TestLintFindsEveryFieldThatIsTooNew(t *testing.T) {

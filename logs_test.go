@@ -26,28 +26,29 @@ import (
 
 // logRun is all that came out of a stream of logs.
 type logRun struct {
-	frames         []string // "stdout: text"
+	entries        []string // "stdout: text"
 	stdout, stderr string
 	err            error
 }
 
-// runFrames reads a stream by Frames.
-func runFrames(t *testing.T, logs *LogReader) logRun {
+// runEntries reads a log by Entries.
+func runEntries(t *testing.T, logs *LogReader) logRun {
 	t.Helper()
 	var run logRun
 	var stdout, stderr strings.Builder
-	for frame, err := range logs.Frames() {
+	for entry, err := range logs.Entries() {
 		require.NoError(t, run.err, "the error is the last")
 		if err != nil {
-			assert.Zero(t, frame)
+			assert.Zero(t, entry)
 			run.err = err
 			continue
 		}
-		run.frames = append(run.frames, frame.Stream.String()+": "+string(frame.Data))
-		if frame.Stream == LogStderr {
-			stderr.Write(frame.Data)
+		text := entry.Text + entry.End
+		run.entries = append(run.entries, entry.Stream.String()+": "+text)
+		if entry.Stream == LogStderr {
+			stderr.WriteString(text)
 		} else {
-			stdout.Write(frame.Data)
+			stdout.WriteString(text)
 		}
 	}
 	run.stdout, run.stderr = stdout.String(), stderr.String()
@@ -61,10 +62,10 @@ func runCopy(logs *LogReader) logRun {
 	return logRun{stdout: stdout.String(), stderr: stderr.String(), err: err}
 }
 
-// openLogs is a LogReader of a body, as Services.Logs would return it.
+// openLogs is a LogReader of a body, as Services.Logs would return it for a raw log.
 func openLogs(body io.Reader, raw bool) *LogReader {
 	call := &call{op: "service logs", object: "web", method: http.MethodGet, to: to("/services/{id}/logs", "web")}
-	return newLogReader(context.Background(), call, io.NopCloser(body), raw)
+	return newLogReader(context.Background(), call, io.NopCloser(body), raw, &LogOptions{Raw: true}, func() {})
 }
 
 // openRecorded is a LogReader of a recorded answer, of which n bytes arrived.
@@ -101,7 +102,7 @@ func TestRecordedLogsAreReadWhole(t *testing.T) {
 			t.Run(engine+"/"+name, func(t *testing.T) {
 				recorded := logCapture(t, engine+"/"+name+".http")
 				raw := strings.HasPrefix(name, "logs_tty")
-				run := runFrames(t, openRecorded(t, recorded, len(recorded), raw))
+				run := runEntries(t, openRecorded(t, recorded, len(recorded), raw))
 				copied := runCopy(openRecorded(t, recorded, len(recorded), raw))
 				assert.Equal(t, run.stdout, copied.stdout)
 				assert.Equal(t, run.stderr, copied.stderr)
@@ -119,7 +120,7 @@ func TestRecordedLogsAreReadWhole(t *testing.T) {
 					return
 				}
 				line := regexp.MustCompile(`^(stdout: ` + prefix + `out|stderr: ` + prefix + `err) \d+\n$`)
-				for _, frame := range run.frames {
+				for _, frame := range run.entries {
 					assert.Regexp(t, line, frame)
 				}
 				assert.Equal(t, name == "logs_s1_stderr" || name == "logs_empty_service", run.stdout == "")
@@ -133,21 +134,21 @@ func TestALogCutAnywhereIsAnErrorAfterTheLinesBefore(t *testing.T) {
 		"26.1-multi/logs_incomplete_node_down.http": false} {
 		t.Run(name, func(t *testing.T) {
 			recorded := logCapture(t, name)
-			whole := runFrames(t, openRecorded(t, recorded, len(recorded), raw))
+			whole := runEntries(t, openRecorded(t, recorded, len(recorded), raw))
 			lines := 0
 			for n := bytes.Index(recorded, []byte("\r\n\r\n")) + 4; n < len(recorded); n++ {
-				run := runFrames(t, openRecorded(t, recorded, n, raw))
+				run := runEntries(t, openRecorded(t, recorded, n, raw))
 				require.ErrorIs(t, run.err, io.ErrUnexpectedEOF, "cut at %d", n)
 				require.True(t, strings.HasPrefix(whole.stdout, run.stdout), "cut at %d", n)
 				require.True(t, strings.HasPrefix(whole.stderr, run.stderr), "cut at %d", n)
-				require.GreaterOrEqual(t, len(run.frames), lines, "cut at %d", n)
-				lines = len(run.frames)
+				require.GreaterOrEqual(t, len(run.entries), lines, "cut at %d", n)
+				lines = len(run.entries)
 
 				copied := runCopy(openRecorded(t, recorded, n, raw))
 				require.ErrorIs(t, copied.err, io.ErrUnexpectedEOF, "cut at %d", n)
 				require.True(t, strings.HasPrefix(copied.stdout, run.stdout), "cut at %d", n)
 			}
-			assert.Equal(t, len(whole.frames), lines)
+			assert.Equal(t, len(whole.entries), lines)
 		})
 	}
 }
@@ -155,7 +156,7 @@ func TestALogCutAnywhereIsAnErrorAfterTheLinesBefore(t *testing.T) {
 func TestACutFrameIsAProtocolError(t *testing.T) {
 	wire := logFrame(1, "one\n") + logFrame(2, "two\n")
 	for n := range len(wire) {
-		run := runFrames(t, openLogs(strings.NewReader(wire[:n]), false))
+		run := runEntries(t, openLogs(strings.NewReader(wire[:n]), false))
 		if n == 0 || n == len(wire)/2 {
 			assert.NoError(t, run.err, "cut at %d", n)
 			continue
@@ -174,11 +175,16 @@ func TestLogsWithoutSomeNodesAreIncomplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorded := logCapture(t, name)
-			run := runFrames(t, openRecorded(t, recorded, len(recorded), false))
+			run := runEntries(t, openRecorded(t, recorded, len(recorded), false))
 			copied := runCopy(openRecorded(t, recorded, len(recorded), false))
 			for _, err := range []error{run.err, copied.err} {
 				assert.ErrorIs(t, err, ErrLogsIncomplete)
-				assert.EqualError(t, err, "service logs web: warning: incomplete log stream. some logs could not be retrieved for the following reasons: "+missing)
+				node := strings.Fields(missing)[1]
+				assert.EqualError(t, err, "service logs web: warning: incomplete log stream. some logs could not be retrieved for the following reasons: "+missing+
+					": nodes "+node+" could not be asked")
+				incomplete, ok := errors.AsType[*LogsIncompleteError](err)
+				require.True(t, ok)
+				assert.Equal(t, &LogsIncompleteError{Nodes: []string{node}}, incomplete)
 			}
 			assert.Contains(t, run.stdout, " out 4\n")
 			assert.NotContains(t, run.stdout, "Error grabbing logs")
@@ -194,7 +200,7 @@ func TestFollowedLogsOfALostLeaderEndWithItsError(t *testing.T) {
 		"28.5-streams/logs_follow_on_follower.http":  "error reading from server: EOF",
 	} {
 		recorded := logCapture(t, name)
-		run := runFrames(t, openRecorded(t, recorded, len(recorded), false))
+		run := runEntries(t, openRecorded(t, recorded, len(recorded), false))
 		assert.ErrorIs(t, run.err, ErrUnavailable, name)
 		assert.EqualError(t, run.err, "service logs web: "+text)
 		assert.Contains(t, run.stdout, " out 8\n")
@@ -205,34 +211,34 @@ func TestLogsOfAnEngineThatWentAwayAreCut(t *testing.T) {
 	// Engine 20.10 hung until whoever recorded it gave up.
 	for _, name := range []string{"20.10-multi/logs_incomplete_node_down.http", "20.10-multi/logs_during_cut_not_yet_down.http"} {
 		recorded := logCapture(t, name)
-		run := runFrames(t, openRecorded(t, recorded, len(recorded), false))
+		run := runEntries(t, openRecorded(t, recorded, len(recorded), false))
 		assert.ErrorIs(t, run.err, io.ErrUnexpectedEOF)
-		assert.NotEmpty(t, run.frames)
+		assert.NotEmpty(t, run.entries)
 	}
 }
 
 func TestAnEngineErrorInTheMiddleIsReturnedAtTheEnd(t *testing.T) {
 	wire := logFrame(1, "before\n") + logFrame(3, "Error grabbing logs: rpc error: code = Unknown desc = \x1b[31mfirst\n") +
 		logFrame(3, "second") + logFrame(2, "after\n") + logFrame(1, "")
-	run := runFrames(t, openLogs(iotest.OneByteReader(strings.NewReader(wire)), false))
-	assert.Equal(t, []string{"stdout: before\n", "stderr: after\n"}, run.frames)
+	run := runEntries(t, openLogs(iotest.OneByteReader(strings.NewReader(wire)), false))
+	assert.Equal(t, []string{"stdout: before\n", "stderr: after\n"}, run.entries)
 	assert.EqualError(t, run.err, `service logs web: \x1b[31mfirst; second`)
 	failure, ok := errors.AsType[*Error](run.err)
 	require.True(t, ok)
 	assert.Equal(t, `\x1b[31mfirst; second`, failure.Message)
 
-	run = runFrames(t, openLogs(strings.NewReader(logFrame(3, "")), false))
+	run = runEntries(t, openLogs(strings.NewReader(logFrame(3, "")), false))
 	assert.EqualError(t, run.err, "service logs web: the engine failed without saying why")
 
-	run = runFrames(t, openLogs(strings.NewReader(wire+"\x01\x00"), false))
+	run = runEntries(t, openLogs(strings.NewReader(wire+"\x01\x00"), false))
 	assert.ErrorIs(t, run.err, io.ErrUnexpectedEOF)
 	assert.ErrorContains(t, run.err, "second")
 }
 
 func TestALongEngineErrorIsClipped(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
-	run := runFrames(t, openLogs(strings.NewReader(logFrame(3, long)+logFrame(3, long)+logFrame(1, "line\n")), false))
-	assert.Equal(t, []string{"stdout: line\n"}, run.frames)
+	run := runEntries(t, openLogs(strings.NewReader(logFrame(3, long)+logFrame(3, long)+logFrame(1, "line\n")), false))
+	assert.Equal(t, []string{"stdout: line\n"}, run.entries)
 	failure, ok := errors.AsType[*Error](run.err)
 	require.True(t, ok)
 	assert.Len(t, failure.Message, maxError)
@@ -247,9 +253,9 @@ func TestInterleavedStreamsKeepTheirOrder(t *testing.T) {
 		want = append(want, stream.String()+": "+text)
 	}
 	for _, source := range []io.Reader{strings.NewReader(wire.String()), iotest.HalfReader(strings.NewReader(wire.String()))} {
-		run := runFrames(t, openLogs(source, false))
+		run := runEntries(t, openLogs(source, false))
 		require.NoError(t, run.err)
-		require.Equal(t, want, run.frames)
+		require.Equal(t, want, run.entries)
 	}
 	copied := runCopy(openLogs(strings.NewReader(wire.String()), false))
 	require.NoError(t, copied.err)
@@ -260,16 +266,16 @@ func TestInterleavedStreamsKeepTheirOrder(t *testing.T) {
 func TestFramesComeWholeHoweverTheyArrive(t *testing.T) {
 	wire := logFrame(1, "small\n") + logFrame(2, strings.Repeat("big", 100_000)) + logFrame(1, "last\n")
 	for _, source := range []io.Reader{strings.NewReader(wire), iotest.OneByteReader(strings.NewReader(wire))} {
-		run := runFrames(t, openLogs(source, false))
+		run := runEntries(t, openLogs(source, false))
 		require.NoError(t, run.err)
-		assert.Equal(t, []string{"stdout: small\n", "stderr: " + strings.Repeat("big", 100_000), "stdout: last\n"}, run.frames)
+		assert.Equal(t, []string{"stdout: small\n", "stderr: " + strings.Repeat("big", 100_000), "stdout: last\n"}, run.entries)
 	}
 }
 
 func TestABodyThatIsNoLogIsAProtocolError(t *testing.T) {
 	for _, body := range []string{"<html>log in</html>", `{"message":"no"}`, "\x01\x00\x00\x00\xff\xff\xff\xff", "\x05\x00\x00\x00\x00\x00\x00\x01x"} {
-		run := runFrames(t, openLogs(strings.NewReader(logFrame(1, "line\n")+body), false))
-		assert.Equal(t, []string{"stdout: line\n"}, run.frames)
+		run := runEntries(t, openLogs(strings.NewReader(logFrame(1, "line\n")+body), false))
+		assert.Equal(t, []string{"stdout: line\n"}, run.entries)
 		assert.ErrorIs(t, run.err, ErrProtocol)
 		assert.ErrorContains(t, run.err, "at byte 13")
 	}
@@ -279,10 +285,10 @@ func TestABrokenConnectionIsUnavailable(t *testing.T) {
 	reset := errors.New("connection reset")
 	for _, raw := range []bool{false, true} {
 		body := io.MultiReader(strings.NewReader(logFrame(1, "line\n")), iotest.ErrReader(reset))
-		run := runFrames(t, openLogs(body, raw))
+		run := runEntries(t, openLogs(body, raw))
 		assert.ErrorIs(t, run.err, reset)
 		assert.ErrorIs(t, run.err, ErrUnavailable)
-		assert.Len(t, run.frames, 1)
+		assert.Len(t, run.entries, 1)
 	}
 }
 
@@ -324,7 +330,7 @@ func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
 func TestALogIsReadOnce(t *testing.T) {
 	logs := openLogs(strings.NewReader(logFrame(1, "line\n")), false)
 	require.NoError(t, logs.Copy(nil, nil))
-	for _, err := range []error{logs.Copy(nil, nil), runFrames(t, logs).err} {
+	for _, err := range []error{logs.Copy(nil, nil), runEntries(t, logs).err} {
 		assert.ErrorIs(t, err, ErrClosed)
 		assert.ErrorContains(t, err, "read already")
 	}
@@ -333,7 +339,7 @@ func TestALogIsReadOnce(t *testing.T) {
 
 	logs = openLogs(strings.NewReader(logFrame(1, "line\n")), false)
 	require.NoError(t, logs.Close())
-	for _, err := range []error{logs.Copy(nil, nil), runFrames(t, logs).err} {
+	for _, err := range []error{logs.Copy(nil, nil), runEntries(t, logs).err} {
 		assert.ErrorIs(t, err, ErrClosed)
 		assert.EqualError(t, err, "service logs web: closed")
 	}
@@ -345,7 +351,7 @@ func FuzzLogReader(f *testing.F) {
 	f.Add([]byte(logFrame(1, "cut")[:10]), false)
 	f.Add([]byte("tty\r\n"), true)
 	f.Fuzz(func(t *testing.T, wire []byte, raw bool) {
-		run := runFrames(t, openLogs(iotest.HalfReader(bytes.NewReader(wire)), raw))
+		run := runEntries(t, openLogs(iotest.HalfReader(bytes.NewReader(wire)), raw))
 		copied := runCopy(openLogs(bytes.NewReader(wire), raw))
 		assert.Equal(t, fmt.Sprint(run.err), fmt.Sprint(copied.err))
 		// Copy also writes what came of a frame that was cut.
@@ -434,15 +440,28 @@ func replay(t *testing.T, answers map[string]string) http.HandlerFunc {
 	}
 }
 
+// inspected answers what is asked for before or after a log itself, and passes
+// on the log.
+func inspected(object string, logs http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/logs") {
+			logs(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, object)
+	}
+}
+
 // endless sends a frame and then nothing until the client leaves.
 func endless(contentType, body string, left chan<- struct{}) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+	return inspected(`{"ID":"web"}`, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = io.WriteString(w, body)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		close(left)
-	}
+	})
 }
 
 const (
@@ -473,12 +492,12 @@ func TestLogsFindsTheFormatInTheAnswer(t *testing.T) {
 
 	logs, err = client.Tasks.Logs(ctx, "task", nil)
 	require.NoError(t, err)
-	run = runFrames(t, logs)
+	run = runEntries(t, logs)
 	require.NoError(t, run.err)
-	assert.Len(t, run.frames, 2)
+	assert.Len(t, run.entries, 2)
 
-	assert.Equal(t, []string{"GET /v1.45/services/web/logs?stderr=1&stdout=1", "GET /v1.45/services/tty/logs?stderr=1&stdout=1",
-		"GET /v1.45/tasks/task/logs?stderr=1&stdout=1"}, server.seen())
+	assert.Equal(t, []string{"GET /v1.45/services/web/logs?details=1&stderr=1&stdout=1&timestamps=1", "GET /v1.45/services/tty/logs?details=1&stderr=1&stdout=1&timestamps=1",
+		"GET /v1.45/tasks/task/logs?details=1&stderr=1&stdout=1&timestamps=1"}, server.seen())
 }
 
 func TestLogsAsksForTheFormatBeforeAPI142(t *testing.T) {
@@ -521,9 +540,9 @@ func TestLogsAsksForTheFormatBeforeAPI142(t *testing.T) {
 			assert.NotEmpty(t, run.stdout)
 
 			assert.Equal(t, []string{
-				"GET /v1.41/services/s1", "GET /v1.41/services/" + service + "/logs?stderr=1&stdout=1",
-				"GET /v1.41/services/tty", "GET /v1.41/services/" + tty + "/logs?stderr=1&stdout=1",
-				"GET /v1.41/tasks/t1", "GET /v1.41/tasks/" + task + "/logs?stderr=1&stdout=1",
+				"GET /v1.41/services/s1", "GET /v1.41/services/" + service + "/logs?details=1&stderr=1&stdout=1&timestamps=1",
+				"GET /v1.41/services/tty", "GET /v1.41/services/" + tty + "/logs?details=1&stderr=1&stdout=1&timestamps=1",
+				"GET /v1.41/tasks/t1", "GET /v1.41/tasks/" + task + "/logs?details=1&stderr=1&stdout=1&timestamps=1",
 			}, server.seen())
 		})
 	}
@@ -553,7 +572,7 @@ func TestLogsGivenAFormatDoesNotTrustTheAnswer(t *testing.T) {
 	})
 	logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Format: LogFormatMultiplexed})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"stderr: err\n"}, runFrames(t, logs).frames)
+	assert.Equal(t, []string{"stderr: err\n"}, runEntries(t, logs).entries)
 }
 
 func TestLogsRefusesAnAnswerThatIsNoLog(t *testing.T) {
@@ -607,22 +626,24 @@ func TestLogsOfNothingAreNotFound(t *testing.T) {
 }
 
 func TestLogOptionsBecomeTheEnginesParameters(t *testing.T) {
-	client, server := newLogServer(t, "1.45", func(w http.ResponseWriter, _ *http.Request) {
+	client, server := newLogServer(t, "1.45", inspected(`{"ID":"web"}`, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", multiplexedType)
-	})
+		_, _ = io.WriteString(w, logFrame(1, "line\n"))
+	}))
 	for _, test := range []struct {
 		opts LogOptions
 		want string
 	}{
-		{LogOptions{}, "stderr=1&stdout=1"},
-		{LogOptions{Only: LogStdout}, "stdout=1"},
-		{LogOptions{Only: LogStderr}, "stderr=1"},
-		{LogOptions{Follow: true, Timestamps: true, Details: true}, "details=1&follow=1&stderr=1&stdout=1&timestamps=1"},
-		{LogOptions{Tail: 12}, "stderr=1&stdout=1&tail=12"},
-		{LogOptions{Tail: TailNone}, "stderr=1&stdout=1&tail=0"},
-		{LogOptions{Since: time.Unix(1_795_226_361, 7)}, "since=1795226361.000000007&stderr=1&stdout=1"},
-		{LogOptions{Since: time.Unix(1_795_226_361, 0).In(time.FixedZone("", 3600))}, "since=1795226361.000000000&stderr=1&stdout=1"},
-		{LogOptions{Since: time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)}, "stderr=1&stdout=1"},
+		{LogOptions{}, "details=1&stderr=1&stdout=1&timestamps=1"},
+		{LogOptions{Raw: true}, "stderr=1&stdout=1"},
+		{LogOptions{Raw: true, Only: LogStdout}, "stdout=1"},
+		{LogOptions{Raw: true, Only: LogStderr}, "stderr=1"},
+		{LogOptions{Raw: true, Follow: true, Timestamps: true, Details: true}, "details=1&follow=1&stderr=1&stdout=1&timestamps=1"},
+		{LogOptions{Raw: true, Tail: 12}, "stderr=1&stdout=1&tail=12"},
+		{LogOptions{Raw: true, Tail: TailNone}, "stderr=1&stdout=1&tail=0"},
+		{LogOptions{Raw: true, Since: time.Unix(1_795_226_361, 7)}, "since=1795226361.000000007&stderr=1&stdout=1"},
+		{LogOptions{Raw: true, Since: time.Unix(1_795_226_361, 0).In(time.FixedZone("", 3600))}, "since=1795226361.000000000&stderr=1&stdout=1"},
+		{LogOptions{Raw: true, Since: time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)}, "stderr=1&stdout=1"},
 	} {
 		logs, err := client.Services.Logs(context.Background(), "web", &test.opts)
 		require.NoError(t, err)
@@ -632,9 +653,52 @@ func TestLogOptionsBecomeTheEnginesParameters(t *testing.T) {
 	}
 }
 
+func TestLogsThatNoDriverKeepsCannotBeRead(t *testing.T) {
+	const service, task = `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"none"}}}}`, `{"ID":"web","Spec":{"LogDriver":{"Name":"none"}}}`
+	for _, apiVersion := range []string{"1.41", "1.45"} {
+		for _, object := range []string{service, task} {
+			text := ""
+			client, server := newLogServer(t, apiVersion, inspected(object, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", multiplexedType)
+				_, _ = io.WriteString(w, text)
+			}))
+			_, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true, Raw: true})
+			assert.ErrorIs(t, err, ErrLogsNotReadable)
+			assert.Equal(t, []string{"GET /v" + apiVersion + "/services/web"}, server.seen(), "it would be silent for ever")
+
+			for _, opts := range []*LogOptions{nil, {Format: LogFormatMultiplexed}, {Format: LogFormatRaw}} {
+				logs, err := client.Tasks.Logs(context.Background(), "web", opts)
+				if err == nil {
+					err = logs.Copy(nil, nil)
+				}
+				assert.ErrorIs(t, err, ErrLogsNotReadable)
+			}
+
+			text = logFrame(1, "kept from before\n")
+			logs, err := client.Services.Logs(context.Background(), "web", nil)
+			require.NoError(t, err)
+			run := runCopy(logs)
+			assert.NoError(t, run.err)
+			assert.Equal(t, "kept from before\n", run.stdout)
+		}
+	}
+}
+
+func TestAnEmptyLogIsJustEmpty(t *testing.T) {
+	for _, object := range []string{`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":null}}}`, `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"json-file"}}}}`, `gone`} {
+		client, server := newLogServer(t, "1.45", inspected(object, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", multiplexedType) }))
+		logs, err := client.Services.Logs(context.Background(), "web", nil)
+		require.NoError(t, err)
+		assert.Len(t, server.seen(), 1)
+		run := runEntries(t, logs)
+		assert.NoError(t, run.err)
+		assert.Empty(t, run.entries)
+	}
+}
+
 func TestLogsRefusesBeforeSending(t *testing.T) {
 	client, server := newLogServer(t, "1.45", func(http.ResponseWriter, *http.Request) {})
-	for _, opts := range []LogOptions{{Tail: -2}, {Only: 3}, {Format: 3}} {
+	for _, opts := range []LogOptions{{Tail: -2}, {Only: 3}, {Format: 3}, {MaxLine: -1}, {Raw: true, Until: time.Now()}, {UntilDone: true}, {UntilDone: true, Follow: true, Raw: true}} {
 		_, err := client.Services.Logs(context.Background(), "web", &opts)
 		assert.ErrorIs(t, err, ErrInvalid)
 		_, err = client.Tasks.Logs(context.Background(), "task", &opts)
@@ -658,13 +722,13 @@ func TestAContextEndsAStream(t *testing.T) {
 			client, _ := newLogServer(t, "1.45", endless(contentType, body, left))
 			ctx, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
-			logs, err := client.Services.Logs(ctx, "web", &LogOptions{Follow: true})
+			logs, err := client.Services.Logs(ctx, "web", &LogOptions{Follow: true, Raw: true})
 			require.NoError(t, err)
 			var last error
 			count := 0
-			for frame, err := range logs.Frames() {
+			for entry, err := range logs.Entries() {
 				if last = err; err == nil {
-					assert.Equal(t, "line\n", string(frame.Data))
+					assert.Equal(t, "line\n", entry.Text+entry.End)
 					cancel(errors.New("enough"))
 				}
 				count++
@@ -682,7 +746,7 @@ func TestADeadlineEndsACopy(t *testing.T) {
 	client, _ := newLogServer(t, "1.45", endless(multiplexedType, logFrame(1, "line\n")+"\x01", left))
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	logs, err := client.Tasks.Logs(ctx, "task", &LogOptions{Follow: true})
+	logs, err := client.Tasks.Logs(ctx, "task", &LogOptions{Follow: true, Raw: true})
 	require.NoError(t, err)
 	run := runCopy(logs)
 	assert.ErrorIs(t, run.err, context.DeadlineExceeded)
@@ -699,7 +763,7 @@ func TestCloseEndsACopyInAnotherGoroutine(t *testing.T) {
 		t.Run(contentType, func(t *testing.T) {
 			left := make(chan struct{})
 			client, _ := newLogServer(t, "1.45", endless(contentType, body, left))
-			logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true})
+			logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true, Raw: true})
 			require.NoError(t, err)
 			began, ended := make(chan struct{}, 1), make(chan error)
 			go func() { ended <- logs.Copy(signalWriter(began), nil) }()
@@ -730,9 +794,9 @@ func TestLeavingTheLoopClosesTheStream(t *testing.T) {
 	for _, contentType := range []string{multiplexedType, rawType} {
 		left := make(chan struct{})
 		client, _ := newLogServer(t, "1.45", endless(contentType, logFrame(1, "one\n")+logFrame(1, "two\n"), left))
-		logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true})
+		logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true, Raw: true})
 		require.NoError(t, err)
-		for _, err := range logs.Frames() {
+		for _, err := range logs.Entries() {
 			require.NoError(t, err)
 			break
 		}
@@ -744,7 +808,7 @@ func TestLeavingTheLoopClosesTheStream(t *testing.T) {
 func TestAWriterThatFailsClosesTheStream(t *testing.T) {
 	left := make(chan struct{})
 	client, _ := newLogServer(t, "1.45", endless(multiplexedType, logFrame(1, "one\n"), left))
-	logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true})
+	logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true, Raw: true})
 	require.NoError(t, err)
 	assert.ErrorIs(t, logs.Copy(brokenWriter{io.ErrClosedPipe}, nil), io.ErrClosedPipe)
 	<-left
@@ -753,7 +817,7 @@ func TestAWriterThatFailsClosesTheStream(t *testing.T) {
 func TestAStreamNobodyReadsCanBeClosed(t *testing.T) {
 	left := make(chan struct{})
 	client, _ := newLogServer(t, "1.45", endless(multiplexedType, logFrame(1, "one\n"), left))
-	logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true})
+	logs, err := client.Services.Logs(context.Background(), "web", &LogOptions{Follow: true, Raw: true})
 	require.NoError(t, err)
 	require.NoError(t, logs.Close())
 	<-left

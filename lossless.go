@@ -79,7 +79,9 @@ func writeBack[S any](ctx context.Context, c *Client, call *call, root string, r
 	}
 	call.method, call.repeat, call.encode = http.MethodPost, repeatGuarded, encoder(root, changed)
 	call.query = url.Values{"version": {strconv.FormatUint(read.Index, 10)}}
-	return c.do(ctx, call, nil)
+	call.look = c.lookAtWriting(call.op, call.object, call.to.withoutUpdate(), "", read, current, changed)
+	_, err = settle(ctx, c.do(ctx, call, nil))
+	return err
 }
 
 // modify reads an object, changes it and writes it back, and begins again if
@@ -94,7 +96,7 @@ func (c *Client) modify(ctx context.Context, once func(context.Context) error) e
 			return err
 		}
 		if stopped := pause(ctx, c.retry.delay(attempt)); stopped != nil {
-			return errors.Join(err, stopped)
+			return fmt.Errorf("%w, then %w", err, stopped)
 		}
 	}
 }

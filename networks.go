@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,7 @@ type Network struct {
 	// one of the engine alone; never used again.
 	ID string `json:"Id"`
 	// Created is when the network was created; for a network of the swarm that is
-	// used here, when this engine began to use it.
+	// used here, when this engine began to use it. There since API 1.25.
 	Created time.Time
 	// Scope is where the network exists.
 	Scope Scope
@@ -32,7 +33,7 @@ type Network struct {
 	// have not set the network up, which they may never do if they cannot.
 	Driver string
 	// EnableIPv4 points to whether the network has IPv4. Nil where the engine does
-	// not say, before API 1.48: then it has.
+	// not say: then it has. There since API 1.48.
 	EnableIPv4 *bool `json:",omitzero"`
 	// EnableIPv6 says that the network has IPv6.
 	EnableIPv6 bool
@@ -40,14 +41,17 @@ type Network struct {
 	IPAM IPAM
 	// Internal says that nothing outside of the network can be reached from it.
 	Internal bool
-	// Attachable says that containers that are no tasks may use the network.
+	// Attachable says that containers that are no tasks may use the network. There
+	// since API 1.25.
 	Attachable bool
 	// Ingress says that the network carries the ports published with
-	// [PublishIngress].
+	// [PublishIngress]. There since API 1.29.
 	Ingress bool
-	// ConfigFrom names the network whose configuration this one uses.
+	// ConfigFrom names the network whose configuration this one uses. There since
+	// API 1.30.
 	ConfigFrom NetworkConfigSource
-	// ConfigOnly says that this is only a configuration for other networks.
+	// ConfigOnly says that this is only a configuration for other networks. There
+	// since API 1.30.
 	ConfigOnly bool
 	// Containers are the endpoints on this node by container ID; those that are
 	// no containers have names instead, such as "lb-web" for the load balancer of
@@ -58,10 +62,11 @@ type Network struct {
 	// Labels are key-value pairs on the network.
 	Labels map[string]string `json:",omitzero"`
 	// Peers are the nodes that take part in an overlay network, as this node sees
-	// it. Lists have none.
+	// it. Lists have none. There since API 1.25.
 	Peers []PeerInfo `json:",omitzero"`
 	// Services are the services on an overlay network by name, with those tasks
 	// that this node knows of. It is set by Verbose of [NetworkInspectOptions].
+	// There since API 1.28.
 	Services map[string]NetworkService `json:",omitzero"`
 	// Status is how many addresses are used. There since API 1.52.
 	Status *NetworkStatus `json:",omitzero"`
@@ -224,7 +229,7 @@ type NetworkClient struct{ client *Client }
 // CreatedNetwork is what has become of a network that was created.
 type CreatedNetwork struct {
 	// ID is the network's ID.
-	ID string
+	ID string `json:"Id"`
 	// Warning is the engine's, usually empty.
 	Warning string
 }
@@ -237,7 +242,8 @@ type CreatedNetwork struct {
 // spec that the engine refuses [ErrInvalid], an unknown driver or ConfigFrom
 // [ErrNotFound]; a field newer than the engine a [*VersionError]. Overlay
 // networks are for managers: [ErrNotManager], [ErrNoSwarm]. If the answer is lost
-// the error is an [*OutcomeUnknownError]; creating has been tried again before.
+// the error is an [*OutcomeUnknownError]; creating a network of the swarm has been
+// tried again before. Of other networks a busy engine makes two of one name.
 //
 // Engine endpoint: POST /networks/create
 func (n *NetworkClient) Create(ctx context.Context, spec NetworkSpec) (*CreatedNetwork, error) {
@@ -252,22 +258,25 @@ func (n *NetworkClient) Create(ctx context.Context, spec NetworkSpec) (*CreatedN
 	if err != nil {
 		return nil, invalid(op, spec.Name, "%v", err)
 	}
-	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/networks/create"), repeat: repeatGuarded,
-		encode: func(agreed negotiation) (version, []byte, error) { return encodeNetwork(tree, agreed) }}
-	var answer struct {
-		ID      string `json:"Id"`
-		Warning string
+	repeat := repeatNever // a busy engine makes two networks of one name
+	if spec.Driver == "overlay" || spec.Scope == ScopeSwarm {
+		repeat = repeatGuarded // the managers do not
 	}
+	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/networks/create"), repeat: repeat, look: n.lookAtCreation(op, spec),
+		encode: func(agreed negotiation) (version, []byte, error) { return encodeNetwork(tree, agreed) }}
+	created := new(CreatedNetwork)
 	err = n.client.fetch(ctx, call, func(body json.RawMessage) error {
-		if err := wire.Unmarshal(body, &answer); err != nil {
+		if err := wire.Unmarshal(body, created); err != nil {
 			return err
 		}
-		return requireID(answer.ID)
+		return requireID(created.ID)
 	})
+	r, err := settle(ctx, err)
 	if err != nil {
 		return nil, err
 	}
-	return &CreatedNetwork{ID: answer.ID, Warning: answer.Warning}, nil
+	created.ID = cmp.Or(created.ID, r.ID)
+	return created, nil
 }
 
 // encodeNetwork makes the body for the spec of a network. Below API 1.44 engines

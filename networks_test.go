@@ -1,9 +1,9 @@
 package swarm_test
 
 import (
-	"encoding/json"
+	"errors"
+	"net/http"
 	"net/url"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,39 +14,6 @@ import (
 
 	"github.com/swarm-go/swarm"
 )
-
-// recordedWith are the bodies of recorded answers, and of their lists' elements,
-// that have a member of that name.
-func recordedWith(t *testing.T, pattern, member string) []recordedObject {
-	t.Helper()
-	files, err := filepath.Glob("testdata/captures/" + pattern)
-	require.NoError(t, err)
-	var found []recordedObject
-	for _, file := range files {
-		body := recordedBody(t, file)
-		var list []json.RawMessage
-		if json.Unmarshal(body, &list) != nil {
-			list = []json.RawMessage{body}
-		}
-		for _, object := range list {
-			var members map[string]json.RawMessage
-			if json.Unmarshal(object, &members) == nil && members[member] != nil {
-				found = append(found, recordedObject{file, object})
-			}
-		}
-	}
-	return found
-}
-
-func TestRecordedNetworksAreEncodedAsTheyWere(t *testing.T) {
-	networks := recordedWith(t, "*/*net*.http", "IPAM")
-	require.Greater(t, len(networks), 80)
-	for _, c := range codecs {
-		for _, object := range networks {
-			assertSurvives[swarm.Network](t, c, object)
-		}
-	}
-}
 
 func TestEveryFieldOfANetworkIsKept(t *testing.T) {
 	object := recordedObject{"network.json", readFile(t, "testdata/types/network.json")}
@@ -206,5 +173,23 @@ func TestUsersOfANetworkThatCannotBeRemovedAreNamed(t *testing.T) {
 			require.ErrorAs(t, err, &inUse, name)
 			assert.Len(t, inUse.Services, users, name)
 		}
+	}
+}
+
+func TestNetworksOutsideTheSwarmAreNotAskedForTwice(t *testing.T) {
+	lost := says(500, `{"message":"rpc error: code = Unavailable desc = transport is closing"}`)
+	for driver, times := range map[string]int{"": 3, "overlay": 3, "bridge": 1, "macvlan": 1} {
+		e, client := newScriptedEngine(t, "1.51")
+		e.answer("POST /networks/create", lost, lost, lost)
+		_, err := client.Networks.Create(t.Context(), swarm.NetworkSpec{Name: "a", Driver: driver})
+		_, unknown := errors.AsType[*swarm.OutcomeUnknownError](err)
+		assert.True(t, unknown, "%s: %v", driver, err)
+		asked := 0
+		for _, request := range e.requests {
+			if request.method == http.MethodPost {
+				asked++
+			}
+		}
+		assert.Equal(t, times, asked, driver)
 	}
 }

@@ -282,15 +282,11 @@ func (n *NodeClient) Drain(ctx context.Context, ref string, opts *NodeDrainOptio
 	})
 }
 
-// tasksOnNode counts the tasks that a node has been given and has not ended.
+// tasksOnNode counts the tasks that are with their node.
 func tasksOnNode(tasks []Task) (count int) {
 	for _, task := range tasks {
-		switch task.Status.State {
-		case TaskNew, TaskAllocated, TaskPending: // the node knows nothing of these
-		default:
-			if !task.Status.State.Terminal() {
-				count++
-			}
+		if task.Status.State.Active() {
+			count++
 		}
 	}
 	return count

@@ -40,6 +40,8 @@ type config struct {
 	logger   *slog.Logger
 	observer func(Observation)
 
+	registryAuth AuthSource
+
 	environ environ
 }
 
@@ -282,6 +284,23 @@ func WithObserver(observe func(Observation)) Option {
 			return errors.New("WithObserver: nil function")
 		}
 		c.observer = observe
+		return nil
+	}
+}
+
+// WithRegistryAuth finds the credentials for every call that takes some: creating
+// and updating services, and asking registries. A call with Auth or AuthFrom of
+// its own does without it, and so does an update with AuthFromPreviousSpec. The
+// default is to send none.
+//
+// The swarm stores what is sent with a service in its log, and hands it to each
+// node that pulls the image: prefer tokens that expire, and may only pull.
+func WithRegistryAuth(source AuthSource) Option {
+	return func(c *config) error {
+		if source == nil {
+			return errors.New("WithRegistryAuth: nil source")
+		}
+		c.registryAuth = source
 		return nil
 	}
 }

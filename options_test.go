@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,6 +50,8 @@ func TestOptionsNameThemselvesWhenTheyAreWrong(t *testing.T) {
 		{WithCallTimeout(0), "swarm: WithCallTimeout: 0s is not positive"},
 		{WithRetry(RetryPolicy{ReadAttempts: -1}), "swarm: WithRetry: negative attempts"},
 		{WithRetry(RetryPolicy{MinDelay: -1}), "swarm: WithRetry: negative delay"},
+		{WithRetry(RetryPolicy{Budget: -1}), "swarm: WithRetry: Budget -1 is not between 0 and 1000000"},
+		{WithRetry(RetryPolicy{Budget: 1_000_001}), "swarm: WithRetry: Budget 1000001 is not between 0 and 1000000"},
 		{WithRetry(RetryPolicy{MinDelay: time.Minute, MaxDelay: time.Second}), "swarm: WithRetry: MaxDelay 1s is shorter than MinDelay 1m0s"},
 		{WithLogger(nil), "swarm: WithLogger: nil logger"},
 		{WithObserver(nil), "swarm: WithObserver: nil function"},
@@ -78,7 +81,7 @@ func TestOptionsAreTaken(t *testing.T) {
 	assert.Equal(t, time.Second, c.dialTimeout)
 	assert.Equal(t, 2*time.Second, c.headerTimeout)
 	assert.Equal(t, 3*time.Second, c.callTimeout)
-	assert.Equal(t, RetryPolicy{ReadAttempts: 1, WriteAttempts: 3, MinDelay: 100 * time.Millisecond, MaxDelay: 5 * time.Second}, c.retry)
+	assert.Equal(t, RetryPolicy{ReadAttempts: 1, WriteAttempts: 3, MinDelay: 100 * time.Millisecond, MaxDelay: 5 * time.Second, Budget: 100}, c.retry)
 	assert.Equal(t, "https://engine.example:2376/base", c.Host())
 	assert.Zero(t, cfg.MinVersion, "the caller's configuration was changed")
 	assert.EqualValues(t, tls.VersionTLS12, c.endpoint.tls.MinVersion)
@@ -107,6 +110,20 @@ func TestRegistryAuthIsNeverPrinted(t *testing.T) {
 		fmt.Sprintf("%d", auth), fmt.Sprintf("%+v", struct{ A *RegistryAuth }{&auth}), fmt.Sprintf("%#v", []RegistryAuth{auth}), logged.String()} {
 		assert.NotContains(t, text, "canary")
 	}
+	auth.ServerAddress = "https://canary:canary@registry.example"
+	for _, value := range []any{auth, &auth, []RegistryAuth{auth}, map[string]*RegistryAuth{"a": &auth}, struct{ A RegistryAuth }{auth}} {
+		encoded, err := json.Marshal(value)
+		require.NoError(t, err)
+		slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "value", value)
+		slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "value", value)
+		assert.Contains(t, string(encoded), `{"username":"user","serveraddress":"registry.example"}`)
+		for _, text := range []string{string(encoded), logged.String(), fmt.Sprintf("%v %+v %#v", value, value, value)} {
+			assert.NotContains(t, text, "canary")
+		}
+	}
+	var read RegistryAuth
+	require.NoError(t, json.Unmarshal([]byte(`{"username":"user","password":"p","identitytoken":"i","registrytoken":"r"}`), &read))
+	assert.Equal(t, RegistryAuth{Username: "user", Password: "p", IdentityToken: "i", RegistryToken: "r"}, read)
 	header, err := auth.header()
 	require.NoError(t, err)
 	assert.NotContains(t, header.Get("X-Registry-Auth"), "canary") // encoded

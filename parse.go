@@ -434,8 +434,11 @@ const maxNumber = 64
 // what does not fit, and takes no exponents.
 func ParseBytes(text string) (int64, error) {
 	const op = "parse size"
+	if len(text) > maxNumber {
+		return 0, invalid(op, text, "it is too long")
+	}
 	parts := sizeForm.FindStringSubmatch(text)
-	if parts == nil || len(text) > maxNumber || !strings.ContainsAny(parts[1], "0123456789") {
+	if parts == nil || !strings.ContainsAny(parts[1], "0123456789") {
 		return 0, invalid(op, text, "it is no size such as 512m")
 	}
 	unit, err := units.RAMInBytes("1" + parts[2])
@@ -467,8 +470,11 @@ var cpusForm = regexp.MustCompile(`^([0-9]+\.?[0-9]*|\.[0-9]+)(?:/([0-9]+))?$`)
 // it takes no exponents and nothing below zero.
 func ParseCPUs(text string) (int64, error) {
 	const op = "parse CPUs"
+	if len(text) > maxNumber {
+		return 0, invalid(op, text, "it is too long")
+	}
 	parts := cpusForm.FindStringSubmatch(text)
-	if parts == nil || len(text) > maxNumber {
+	if parts == nil {
 		return 0, invalid(op, text, "it is no number of CPUs such as 1.5")
 	}
 	nano := decimal(parts[1])

@@ -38,6 +38,8 @@ type call struct {
 	repeat repeat
 	// attempts bounds how often it is sent, where the policy would allow more.
 	attempts int
+	// look finds out what became of it if its answer is lost; see outcome.go.
+	look look
 
 	// encode makes the body for the API version agreed on, and may choose a
 	// higher one for the request; nil means no body.
@@ -207,12 +209,16 @@ func (c *Client) createNamed(ctx context.Context, call *call, root string, spec 
 		}
 		return requireID(answer.ID)
 	})
-	return answer.ID, err
+	if r, err := settle(ctx, err); err != nil || r.ID != "" {
+		return r.ID, err
+	}
+	return answer.ID, nil
 }
 
 // remove deletes an object by its full ID.
 func (c *Client) remove(ctx context.Context, call *call) error {
 	call.method, call.repeat = http.MethodDelete, repeatGuarded
+	call.look = c.lookAtRemoval(call.op, call.object, call.to)
 	err := c.do(ctx, call, nil)
 	var lost *OutcomeUnknownError
 	if errors.As(err, &lost) && errors.Is(err, ErrNotFound) {
@@ -310,14 +316,14 @@ func (c *Client) run(ctx context.Context, call *call, finish func(*http.Response
 			}
 		}
 		if attempt >= attempts || call.hasRawBody() || ctx.Err() != nil || !failure.mayRepeat(call.repeat) || !c.budget.spend() {
-			return outcome(failure, unknown)
+			return outcome(call, failure, unknown)
 		}
 		if err := pause(ctx, max(c.retry.delay(attempt), time.Duration(failure.wait))); err != nil {
 			if failure.Err != nil {
 				err = fmt.Errorf("%w, then %w", failure.Err, err)
 			}
 			failure.Err = err
-			return outcome(failure, unknown)
+			return outcome(call, failure, unknown)
 		}
 	}
 }
@@ -328,9 +334,9 @@ func (c *call) hasRawBody() bool {
 
 // outcome is the error to return: one of unknown outcome if any attempt at a
 // write may have been carried out.
-func outcome(failure *Error, unknown bool) error {
+func outcome(call *call, failure *Error, unknown bool) error {
 	if unknown {
-		return &OutcomeUnknownError{Err: failure}
+		return &OutcomeUnknownError{Err: failure, look: call.look, at: time.Now()}
 	}
 	return failure
 }

@@ -571,9 +571,9 @@ func TestConnectionsLostOnReuse(t *testing.T) {
 	}
 }
 
-// A list of 64 MB is never in memory as a whole.
+// A list of 12 MB is never in memory as a whole.
 func TestAllKeepsOneObjectAtATime(t *testing.T) {
-	const services = 1000
+	const services = 192
 	big := `{"ID":"abc","ServiceStatus":{},"Spec":{"Name":"` + strings.Repeat("x", 64<<10) + `"}}`
 	client, _ := engineOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -592,8 +592,8 @@ func TestAllKeepsOneObjectAtATime(t *testing.T) {
 	before, seen := live(), 0
 	for _, err := range client.Services.All(t.Context(), nil) {
 		require.NoError(t, err)
-		if seen++; seen%100 == 0 {
-			assert.Less(t, live(), before+8<<20)
+		if seen++; seen%64 == 0 {
+			assert.Less(t, live(), before+3<<20)
 		}
 	}
 	assert.Equal(t, services, seen)
@@ -670,15 +670,35 @@ func TestRetryAfterDoesNotOutlastTheCaller(t *testing.T) {
 
 func TestRepetitionsEndWithTheBudget(t *testing.T) {
 	var requests count
+	var well atomic.Bool
 	client, _ := engineOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
+		if well.Load() {
+			reply(w, 200, `{}`)
+			return
+		}
 		reply(w, 500, noLeader)
-	})
-	client.budget.tokens = 3 * retryCost
-	for range 10 {
-		assert.ErrorIs(t, client.ask(t.Context(), http.MethodGet), ErrNoLeader)
+	}, WithRetry(RetryPolicy{MinDelay: 1, MaxDelay: 2, Budget: 3}))
+	fails := func(calls, sent int) {
+		requests.Store(0)
+		for range calls {
+			assert.ErrorIs(t, client.ask(t.Context(), http.MethodGet), ErrNoLeader)
+		}
+		assert.EqualValues(t, sent, requests.Load())
 	}
-	assert.EqualValues(t, 10+3, requests.Load())
+	fails(10, 10+3)
+	well.Store(true)
+	for range retryCost {
+		require.NoError(t, client.ask(t.Context(), http.MethodGet))
+	}
+	well.Store(false)
+	fails(10, 10+1)
+	well.Store(true)
+	for range 10 * retryCost {
+		require.NoError(t, client.ask(t.Context(), http.MethodGet))
+	}
+	well.Store(false)
+	fails(10, 10+3)
 }
 
 // A call that its caller gives up says so, whatever it was doing, and leaves
@@ -719,15 +739,19 @@ func TestCancelledCallsSayThatTheyWere(t *testing.T) {
 				host = "https://" + l.Addr().String()
 			}
 			client := connect(t, host, row.opts...)
+			patience := 20 * time.Millisecond
+			if row.sent {
+				patience = 100 * time.Millisecond // the request has to get there
+			}
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
 				for cause, end := range map[error]func() (context.Context, context.CancelFunc){
 					context.Canceled: func() (context.Context, context.CancelFunc) {
 						ctx, cancel := context.WithCancel(t.Context())
-						time.AfterFunc(20*time.Millisecond, cancel)
+						time.AfterFunc(patience, cancel)
 						return ctx, cancel
 					},
 					context.DeadlineExceeded: func() (context.Context, context.CancelFunc) {
-						return context.WithTimeout(t.Context(), 20*time.Millisecond)
+						return context.WithTimeout(t.Context(), patience)
 					},
 				} {
 					ctx, cancel := end()

@@ -27,9 +27,17 @@ type RetryPolicy struct {
 	MinDelay time.Duration
 	// MaxDelay bounds a pause; the default is 5 seconds.
 	MaxDelay time.Duration
+	// Budget bounds the repetitions of all calls of the client together, so that
+	// they do not make an outage worse: how many there may be until some request
+	// succeeds. Five successes earn one back. The default is 100, the most a
+	// million.
+	Budget int
 }
 
-var defaultRetryPolicy = RetryPolicy{ReadAttempts: 5, WriteAttempts: 3, MinDelay: 100 * time.Millisecond, MaxDelay: 5 * time.Second}
+var defaultRetryPolicy = RetryPolicy{ReadAttempts: 5, WriteAttempts: 3, MinDelay: 100 * time.Millisecond, MaxDelay: 5 * time.Second, Budget: 100}
+
+// maxRetryBudget is as good as no bound.
+const maxRetryBudget = 1_000_000
 
 func (p *RetryPolicy) validate() error {
 	switch {
@@ -37,6 +45,8 @@ func (p *RetryPolicy) validate() error {
 		return errors.New("negative attempts")
 	case p.MinDelay < 0 || p.MaxDelay < 0:
 		return errors.New("negative delay")
+	case p.Budget < 0 || p.Budget > maxRetryBudget:
+		return fmt.Errorf("Budget %d is not between 0 and %d", p.Budget, maxRetryBudget)
 	}
 	d := defaultRetryPolicy
 	if p.ReadAttempts == 0 {
@@ -50,6 +60,9 @@ func (p *RetryPolicy) validate() error {
 	}
 	if p.MaxDelay == 0 {
 		p.MaxDelay = max(d.MaxDelay, p.MinDelay)
+	}
+	if p.Budget == 0 {
+		p.Budget = d.Budget
 	}
 	if p.MaxDelay < p.MinDelay {
 		return fmt.Errorf("MaxDelay %v is shorter than MinDelay %v", p.MaxDelay, p.MinDelay)
@@ -118,6 +131,7 @@ var rules = []rule{
 	{text: "already part of a swarm", kind: ErrAlreadyInSwarm},
 	{text: "attempting to leave the swarm", kind: ErrInvalid},
 	{text: "certificates have expired", kind: ErrUnavailable},
+	{text: "failed to listen on remote API address", kind: ErrUnavailable, again: true}, // right after leaving, a swarm's port is still in use
 	{text: "Timeout was reached before node", kind: ErrInProgress, executed: true},
 	{text: "swarm is not locked", kind: ErrNotLocked},
 	{text: "invalid key provided", kind: ErrInvalidUnlockKey},
@@ -282,12 +296,16 @@ func parseRetryAfter(value string) retryAfter {
 type retryBudget struct {
 	mu     sync.Mutex
 	tokens int
+	most   int
 }
 
-const (
-	retryTokens = 500
-	retryCost   = 5
-)
+const retryCost = 5
+
+// fill makes a budget of so many repetitions.
+func (b *retryBudget) fill(repetitions int) {
+	b.most = repetitions * retryCost
+	b.tokens = b.most
+}
 
 func (b *retryBudget) spend() bool {
 	b.mu.Lock()
@@ -302,5 +320,5 @@ func (b *retryBudget) spend() bool {
 func (b *retryBudget) earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tokens = min(b.tokens+1, retryTokens)
+	b.tokens = min(b.tokens+1, b.most)
 }

@@ -1,15 +1,13 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
+	"sync"
 	"time"
-
-	"github.com/swarm-go/swarm/internal/wire"
 )
 
 // Rollout names what a service is changing into. It is a plain value: it can be
@@ -62,10 +60,14 @@ var (
 	ErrRolloutPaused error = &preconditionError{sentinel{"update paused"}}
 	// ErrRollbackPaused: the rollback failed and the engine has stopped half-way.
 	ErrRollbackPaused error = &preconditionError{sentinel{"rollback paused"}}
-	// ErrSuperseded: somebody else has changed the service since.
+	// ErrSuperseded: somebody else has changed the service since, or has run the
+	// job again.
 	ErrSuperseded error = &conflictError{sentinel{"superseded by another change"}}
 	// ErrRemoved: the service is gone.
 	ErrRemoved error = &notFoundError{sentinel{"service was removed"}}
+	// ErrTasksFailed: tasks have failed and their restart policy lets nothing take
+	// their place.
+	ErrTasksFailed error = &preconditionError{sentinel{"tasks have failed for good"}}
 	// ErrJobFailed: a task of the job has failed more often than its restart
 	// policy allows.
 	ErrJobFailed error = &preconditionError{sentinel{"job failed"}}
@@ -73,48 +75,10 @@ var (
 	ErrNoEligibleNode error = &preconditionError{sentinel{"no eligible node"}}
 )
 
-// Progress is how far a rollout has come.
-type Progress struct {
-	// Service is the service's name.
-	Service string
-	// Running is how many tasks of the wanted spec run, for jobs how many have
-	// completed.
-	Running uint64
-	// Desired is how many there shall be.
-	Desired uint64
-	// Outdated is how many tasks of an older spec, or more than wanted, still run.
-	Outdated uint64
-	// UpdateStatus is what the engine says of its update; nil for new services,
-	// and for changes that replace no task.
-	UpdateStatus *UpdateStatus
-	// Tasks are the current tasks, one a slot or node, in that order.
-	Tasks []Task
-	// Reasons are why tasks do not run, as their nodes word it, each once.
-	Reasons []string
-	// Settled is set when everything is as wanted and only has to last.
-	Settled bool
-}
-
-// String is the progress in one line, fit to print: "web: 2 of 3 tasks run".
-func (p Progress) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d of %d tasks run", printable(p.Service), p.Running, p.Desired)
-	if p.Outdated > 0 {
-		fmt.Fprintf(&b, ", %d outdated", p.Outdated)
-	}
-	if p.UpdateStatus != nil && p.UpdateStatus.State != UpdateCompleted {
-		fmt.Fprintf(&b, ", %s", printable(string(p.UpdateStatus.State)))
-	}
-	if len(p.Reasons) > 0 {
-		fmt.Fprintf(&b, " (%s)", strings.Join(p.Reasons, "; "))
-	}
-	return b.String()
-}
-
 // RolloutError is a rollout that did not come to its end. errors.Is tells which
 // way: [ErrRolledBack], [ErrRolloutPaused], [ErrRollbackPaused], [ErrSuperseded],
-// [ErrRemoved], [ErrJobFailed], [ErrNoEligibleNode], or the context's error if
-// the waiting ended first.
+// [ErrRemoved], [ErrTasksFailed], [ErrJobFailed], [ErrNoEligibleNode], or the
+// context's error if the waiting ended first.
 type RolloutError struct {
 	// Progress is how far it had come; its Reasons are those of the tasks.
 	Progress Progress
@@ -159,12 +123,18 @@ func (s *ServiceClient) CurrentRollout(ctx context.Context, ref string) (Rollout
 // stayed so for a while: all tasks that shall run do, with the wanted spec, and
 // no others. It judges by the tasks and not by what the engine calls completed.
 //
-// Whatever else becomes of the service is a [*RolloutError], see there; that the
-// engine cannot be asked is an [*Error], and says nothing of the service. Without a
+// Whatever else becomes of the service is a [*RolloutError], see there. Without a
 // deadline in ctx a service that can never be scheduled is waited for without end;
-// with one, the error says what was missing and why.
+// with one, the error says what was missing and why. That the engine cannot be
+// asked, for a minute or from the beginning, is an [*Error], and says nothing of
+// the service.
 //
-// Engine endpoints: GET /services/{id}, GET /tasks
+// It looks when the engine tells of an event, some times a second while tasks
+// start, and once a second at most when nothing moves. Without events, which are
+// lost now and then and which old engines and proxies do not have, it takes up to
+// some seconds longer.
+//
+// Engine endpoints: GET /services/{id}, GET /tasks, GET /nodes, GET /events
 func (s *ServiceClient) Wait(ctx context.Context, rollout Rollout, opts *WaitOptions) error {
 	for _, err := range s.Watch(ctx, rollout, opts) {
 		if err != nil {
@@ -174,375 +144,157 @@ func (s *ServiceClient) Wait(ctx context.Context, rollout Rollout, opts *WaitOpt
 	return nil
 }
 
+// WaitAll waits for several rollouts at the same time, for each as
+// [ServiceClient.Wait] does and to its own end. It returns the errors of those
+// that failed, joined, in the order of the rollouts.
+//
+// Engine endpoints: GET /services/{id}, GET /tasks, GET /nodes, GET /events
+func (s *ServiceClient) WaitAll(ctx context.Context, rollouts []Rollout, opts *WaitOptions) error {
+	bell := ring(ctx, s.client)
+	defer bell.close()
+	errs := make([]error, len(rollouts))
+	var waiting sync.WaitGroup
+	for i, rollout := range rollouts {
+		waiting.Go(func() {
+			s.watch(ctx, bell, rollout, opts, func(_ Progress, err error) bool {
+				errs[i] = err
+				return true
+			})
+		})
+	}
+	waiting.Wait()
+	return errors.Join(errs...)
+}
+
+// stackLabel is the label of all that belongs to a stack.
+const stackLabel = "com.docker.stack.namespace"
+
+// WaitStack waits until whatever is going on with the services of a stack is
+// done, see [ServiceClient.WaitAll] and [ServiceClient.CurrentRollout]. They are
+// those with the label com.docker.stack.namespace of that value. A stack without
+// services is [ErrNotFound].
+//
+// Engine endpoints: GET /services, GET /services/{id}, GET /tasks, GET /nodes, GET /events
+func (s *ServiceClient) WaitStack(ctx context.Context, stack string, opts *WaitOptions) error {
+	const op = "wait for stack"
+	if stack == "" {
+		return invalid(op, "", "no stack is named")
+	}
+	services, err := s.List(ctx, &ServiceListOptions{Labels: map[string]string{stackLabel: stack}})
+	if err != nil {
+		return err
+	}
+	if len(services) == 0 {
+		return &Error{Op: op, Object: stack, Message: "it has no services", kind: ErrNotFound}
+	}
+	var rollouts []Rollout
+	for _, service := range services {
+		rollouts = append(rollouts, rolloutOf(&service, RolloutSettle))
+	}
+	return s.WaitAll(ctx, rollouts, opts)
+}
+
+// WaitFor calls condition with the service as it is, again whenever it has
+// changed, until it returns true or an error, which is then WaitFor's. Before it
+// ends, condition has seen service, tasks and nodes read at one moment; before
+// that, some may be a few seconds old. It must not change what it is given.
+//
+// A service that does not exist, or not any more, is [ErrNotFound]. If ctx ends
+// first, the error is its error and says how the service was.
+//
+// Engine endpoints: GET /services/{id}, GET /tasks, GET /nodes, GET /events
+func (s *ServiceClient) WaitFor(ctx context.Context, ref string, condition func(*ServiceSnapshot) (bool, error)) error {
+	const op = "wait for service"
+	service, err := s.inspect(ctx, op, ref, nil)
+	if err != nil {
+		return err
+	}
+	bell := ring(ctx, s.client)
+	defer bell.close()
+	l := newLookout(s.client, op, bell, service.ID)
+	defer l.close()
+	for {
+		snapshot, err := l.look(ctx)
+		if err != nil {
+			return l.explain(ctx, err)
+		}
+		holds, err := condition(snapshot)
+		if err != nil {
+			return err
+		}
+		if holds && l.all {
+			return nil
+		}
+		if holds {
+			l.lookAtAll()
+			continue
+		}
+		if err := l.pause(ctx, maxInterval); err != nil {
+			return l.explain(ctx, err)
+		}
+	}
+}
+
 // Watch yields the progress of a rollout whenever it changes, until it is done.
 // If it comes to another end, that is the error of the last pair; see
 // [ServiceClient.Wait].
 //
-// Engine endpoints: GET /services/{id}, GET /tasks
+// Engine endpoints: GET /services/{id}, GET /tasks, GET /nodes, GET /events
 func (s *ServiceClient) Watch(ctx context.Context, rollout Rollout, opts *WaitOptions) iter.Seq2[Progress, error] {
 	return func(yield func(Progress, error) bool) {
-		w := &rolloutWatch{services: s, rollout: rollout, began: time.Now(), changed: time.Now()}
-		if opts != nil {
-			w.stableFor = opts.StableFor
-		}
-		for {
-			progress, done, err := w.look(ctx)
-			if err != nil {
-				yield(Progress{}, err)
-				return
-			}
-			if text := progress.String() + fmt.Sprint(progress.Settled); text != w.last {
-				w.last, w.changed = text, time.Now()
-				if !yield(progress, nil) {
-					return
-				}
-			}
-			if done {
-				return
-			}
-			if err := pause(ctx, w.interval()); err != nil {
-				yield(Progress{}, &RolloutError{Progress: progress, Err: err})
-				return
-			}
-		}
+		bell := ring(ctx, s.client)
+		defer bell.close()
+		s.watch(ctx, bell, rollout, opts, yield)
 	}
 }
 
-// rolloutWatch is one rollout being watched.
-type rolloutWatch struct {
-	services  *ServiceClient
-	rollout   Rollout
-	stableFor time.Duration
-
-	began   time.Time
-	seen    Progress  // the last look
-	last    string    // what was yielded
-	changed time.Time // when that changed
-
-	settledAs string    // the tasks that ran when everything was as wanted
-	settledAt time.Time // since when
-}
-
-const (
-	// statusDelay is how long the engine may take to say that an update began:
-	// until then the tasks of before still run, all of them.
-	statusDelay = 500 * time.Millisecond
-	// noNodeDelay is how long it may take to make the first task of a global service.
-	noNodeDelay = 10 * time.Second
-	// defaultMonitor is the engine's own default.
-	defaultMonitor = 5 * time.Second
-)
-
-// interval is the pause before the next look: short while things move, a second
-// when nothing has for long. Engines report states with a delay of about 100 ms.
-func (w *rolloutWatch) interval() time.Duration {
-	switch quiet := time.Since(w.changed); {
-	case quiet < 2*time.Second:
-		return 100 * time.Millisecond
-	case quiet < 10*time.Second:
-		return 300 * time.Millisecond
-	}
-	return time.Second
-}
-
-// look asks the engine once and says whether the rollout is done.
-func (w *rolloutWatch) look(ctx context.Context) (Progress, bool, error) {
-	service, err := w.services.inspect(ctx, "watch rollout", w.rollout.ServiceID, nil)
-	if errors.Is(err, ErrNotFound) {
-		return w.seen, false, w.fail(ErrRemoved)
-	}
-	if err != nil {
-		return w.seen, false, w.failed(ctx, err)
-	}
-	w.seen.Service, w.seen.UpdateStatus = serviceLabel(service), service.UpdateStatus
-	tasks, err := w.services.client.Tasks.List(ctx, &TaskListOptions{Services: []string{service.ID}})
-	if err != nil {
-		return w.seen, false, w.failed(ctx, err)
-	}
-	done, failure := false, error(nil)
-	switch service.Spec.Mode.Kind() {
-	case ModeReplicatedJob, ModeGlobalJob:
-		done, failure = w.judgeJob(service, tasks)
-	default:
-		current, err := w.services.client.Tasks.List(ctx, &TaskListOptions{Services: []string{service.ID}, UpToDate: true})
+// watch yields the progress of a rollout.
+func (s *ServiceClient) watch(ctx context.Context, bell *bell, rollout Rollout, opts *WaitOptions, yield func(Progress, error) bool) {
+	j := &judge{rollout: rollout, stableFor: cmp.Or(opts, &WaitOptions{}).StableFor}
+	l := newLookout(s.client, "watch rollout", bell, rollout.ServiceID)
+	defer l.close()
+	last := ""
+	for {
+		snapshot, err := l.look(ctx)
 		if err != nil {
-			return w.seen, false, w.failed(ctx, err)
+			yield(Progress{}, j.failed(ctx, err))
+			return
 		}
-		done, failure = w.judgeService(service, tasks, current)
-	}
-	if err := w.verdict(service); err != nil {
-		return w.seen, false, err
-	}
-	return w.seen, done, failure
-}
-
-func (w *rolloutWatch) fail(err error) error {
-	return &RolloutError{Progress: w.seen, Err: err}
-}
-
-// failed is the error of a look that could not be made. A service that went away
-// between two requests was removed.
-func (w *rolloutWatch) failed(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return w.fail(ctx.Err())
-	case errors.Is(err, ErrNotFound):
-		return w.fail(ErrRemoved)
-	}
-	return err
-}
-
-// verdict is what the engine and other writers have done to the service. The
-// same state can be success for one change and failure for another: a rollback
-// that was asked for, and an update that was rolled back.
-func (w *rolloutWatch) verdict(service *Service) error {
-	state := updateState(service)
-	asked := w.rollout.Kind == RolloutRollback || w.rollout.Kind == RolloutSettle
-	undone := !asked && (state == RollbackInProgress || state == RollbackCompleted || state == RollbackPaused)
-	switch {
-	case !undone && !isSpec(service.Spec, w.rollout.Spec):
-		return w.fail(ErrSuperseded)
-	case state == RollbackPaused:
-		return w.fail(ErrRollbackPaused)
-	case state == UpdatePaused:
-		return w.fail(ErrRolloutPaused)
-	case state == RollbackCompleted && undone:
-		return w.fail(ErrRolledBack)
-	}
-	return nil
-}
-
-func updateState(service *Service) UpdateState {
-	if service.UpdateStatus == nil {
-		return ""
-	}
-	return service.UpdateStatus.State
-}
-
-// isSpec reports whether a service has the spec that was sent: engines add
-// their defaults, turn names of networks into IDs, and pin images for old APIs.
-func isSpec(has, sent ServiceSpec) bool {
-	hasTree, err1 := toTree(asSent(has, sent))
-	sentTree, err2 := toTree(asSent(sent, sent))
-	return err1 == nil && err2 == nil && covers(hasTree, sentTree)
-}
-
-// asSent undoes what engines do to a spec that has been sent.
-func asSent(spec, sent ServiceSpec) ServiceSpec {
-	spec.Networks, spec.TaskTemplate.Networks = nil, nil
-	if image := sent.TaskTemplate.ContainerSpec.Image; strings.HasPrefix(spec.TaskTemplate.ContainerSpec.Image, image+"@") {
-		spec.TaskTemplate.ContainerSpec.Image = image
-	}
-	return spec
-}
-
-// covers reports whether has holds everything that wanted does.
-func covers(has, wanted wire.Node) bool {
-	switch {
-	case wanted.Kind == wire.Array && has.Kind == wire.Array:
-		return slices.EqualFunc(has.Items, wanted.Items, covers)
-	case wanted.Kind != wire.Object:
-		return has.Equal(wanted)
-	}
-	for _, m := range wanted.Members {
-		value, ok := has.Get(m.Name)
-		if !ok && !(m.Value.Kind == wire.Object && len(m.Value.Members) == 0) || ok && !covers(value, m.Value) {
-			return false
-		}
-	}
-	return true
-}
-
-// judgeService looks at a service whose tasks run until they are stopped. all
-// are its tasks, current those of the spec it has now.
-func (w *rolloutWatch) judgeService(service *Service, all, current []Task) (bool, error) {
-	oneShot := restartsNever(service.Spec.TaskTemplate.RestartPolicy)
-	isCurrent := map[string]bool{}
-	places := map[string]Task{} // the newest task of each slot or node
-	for _, task := range current {
-		isCurrent[task.ID] = true
-		if task.DesiredState.wanted() || oneShot && task.Status.State == TaskComplete {
-			if other, ok := places[task.place()]; !ok || other.CreatedAt.Before(task.CreatedAt) {
-				places[task.place()] = task
-			}
-		}
-	}
-	w.seen.Running, w.seen.Outdated, w.seen.Desired = 0, 0, uint64(len(places))
-	w.seen.Tasks = inOrder(places)
-	replicated := service.Spec.Mode.Kind() == ModeReplicated
-	if replicated {
-		w.seen.Desired = taskCount{}.status(service.Spec.Mode).DesiredTasks
-	}
-	for _, task := range w.seen.Tasks {
-		if task.Status.State == TaskRunning || oneShot && task.Status.State == TaskComplete {
-			w.seen.Running++
-		}
-	}
-	for _, task := range all {
-		if task.Status.State == TaskRunning && places[task.place()].ID != task.ID {
-			w.seen.Outdated++
-		}
-	}
-	w.seen.Reasons = reasonsOf(all)
-	if !replicated && len(places) == 0 && time.Since(w.began) > noNodeDelay {
-		return false, w.fail(ErrNoEligibleNode)
-	}
-	state := updateState(service)
-	asWanted := w.seen.Running == w.seen.Desired && w.seen.Outdated == 0 && uint64(len(places)) == w.seen.Desired &&
-		state != UpdateInProgress && state != RollbackInProgress && (replicated || len(places) > 0)
-	return w.settle(service, asWanted), nil
-}
-
-// wanted reports the desired states of tasks that shall run, now or after their
-// restart delay.
-func (s TaskState) wanted() bool { return s == TaskRunning || s == TaskReady || s == TaskAccepted }
-
-// place is what a service has one task for: a slot, or a node if it is global.
-func (t *Task) place() string {
-	if t.Slot != 0 {
-		return fmt.Sprintf("%09d", t.Slot)
-	}
-	return t.NodeID
-}
-
-func inOrder(places map[string]Task) []Task {
-	tasks := make([]Task, 0, len(places))
-	for _, task := range places {
-		tasks = append(tasks, task)
-	}
-	slices.SortFunc(tasks, func(a, b Task) int { return strings.Compare(a.place(), b.place()) })
-	return tasks
-}
-
-// restartsNever reports services whose tasks may end by themselves and be done.
-func restartsNever(policy *RestartPolicy) bool {
-	return policy != nil && (policy.Condition == RestartNone || policy.Condition == RestartOnFailure)
-}
-
-// settle decides whether everything has been as wanted for long enough. The same
-// tasks must have run all the time.
-func (w *rolloutWatch) settle(service *Service, asWanted bool) bool {
-	tasks := ""
-	newest := time.Time{}
-	for _, task := range w.seen.Tasks {
-		tasks += task.ID + " "
-		if task.CreatedAt.After(newest) {
-			newest = task.CreatedAt
-		}
-	}
-	w.seen.Settled = asWanted
-	if !asWanted {
-		w.settledAt = time.Time{}
-		return false
-	}
-	if w.settledAt.IsZero() || tasks != w.settledAs {
-		w.settledAs, w.settledAt = tasks, time.Now()
-	}
-	lasts := w.stableFor
-	if lasts == 0 {
-		lasts = monitorOf(service)
-		// Both clocks are the swarm's. A change that has replaced nothing until now
-		// has nothing to monitor.
-		if newest.Before(service.UpdatedAt.Add(-lasts)) {
-			lasts = 0
-		}
-	}
-	return time.Since(w.settledAt) >= lasts && time.Since(w.began) >= statusDelay
-}
-
-// monitorOf is how long the engine looks at new tasks of the last change.
-func monitorOf(service *Service) time.Duration {
-	config := service.Spec.UpdateConfig
-	if s := service.UpdateStatus; s != nil && (s.State == RollbackInProgress || s.State == RollbackCompleted) {
-		config = service.Spec.RollbackConfig
-	}
-	if config.Monitor > 0 {
-		return config.Monitor
-	}
-	return defaultMonitor
-}
-
-// judgeJob looks at a job: only the tasks of the run that is waited for count.
-func (w *rolloutWatch) judgeJob(service *Service, all []Task) (bool, error) {
-	var run []Task
-	failures := map[string]uint64{}
-	w.seen.Running, w.seen.Desired = 0, 0
-	for _, task := range all {
-		if task.JobIteration == nil || task.JobIteration.Index != w.rollout.JobIteration {
+		verdict := j.judge(snapshot, time.Now())
+		if verdict.final && !l.all { // by what may be old news
+			l.lookAtAll()
 			continue
 		}
-		run = append(run, task)
-		failures[task.place()] += 0 // counts the place
-		switch task.Status.State {
-		case TaskComplete:
-			w.seen.Running++
-		case TaskFailed, TaskRejected:
-			failures[task.place()]++
+		if verdict.err != nil {
+			yield(Progress{}, verdict.err)
+			return
 		}
-	}
-	w.seen.Tasks, w.seen.Reasons = run, reasonsOf(run)
-	if job := service.Spec.Mode.ReplicatedJob; job != nil {
-		w.seen.Desired = totalCompletions(job)
-	} else if w.seen.Desired = uint64(len(failures)); w.seen.Desired == 0 && time.Since(w.began) > noNodeDelay {
-		return false, w.fail(ErrNoEligibleNode)
-	}
-	// The engine may still be making tasks for more nodes.
-	if w.seen.Running >= w.seen.Desired && w.seen.Desired > 0 && time.Since(w.began) >= statusDelay {
-		return true, nil
-	}
-	if attempts, bounded := maxRestarts(service.Spec.TaskTemplate.RestartPolicy); bounded {
-		for _, failed := range failures {
-			if failed > attempts {
-				return false, w.fail(ErrJobFailed)
+		if text := j.seen.fingerprint(); text != last {
+			last = text
+			if !yield(j.seen, nil) {
+				return
 			}
 		}
-	}
-	return false, nil
-}
-
-// maxRestarts is how often the tasks of a job may fail before it has failed.
-// Engines go on making new tasks all the same, without end.
-func maxRestarts(policy *RestartPolicy) (attempts uint64, bounded bool) {
-	switch {
-	case policy == nil:
-		return 0, false
-	case policy.Condition == RestartNone:
-		return 0, true
-	case policy.MaxAttempts != nil && *policy.MaxAttempts > 0:
-		return *policy.MaxAttempts, true
-	}
-	return 0, false
-}
-
-func totalCompletions(job *ReplicatedJobMode) uint64 {
-	switch {
-	case job.TotalCompletions != nil:
-		return *job.TotalCompletions
-	case job.MaxConcurrent != nil:
-		return *job.MaxConcurrent
-	}
-	return 1
-}
-
-// maxReasons bounds what errors quote.
-const maxReasons = 3
-
-// reasonsOf are the newest errors of tasks that do not run, each once.
-func reasonsOf(tasks []Task) []string {
-	tasks = slices.Clone(tasks)
-	slices.SortStableFunc(tasks, func(a, b Task) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	var reasons []string
-	for _, task := range tasks {
-		if task.Status.Err == "" || task.Status.State == TaskRunning {
-			continue
+		if verdict.final {
+			return
 		}
-		reason := printable(clip(fmt.Sprintf("%s: %s", task.Status.State, task.Status.Err), 256))
-		if !slices.Contains(reasons, reason) {
-			reasons = append(reasons, reason)
-		}
-		if len(reasons) == maxReasons {
-			break
+		l.calm = j.seen.Settled
+		if err := l.pause(ctx, j.nextLook(time.Now())); err != nil {
+			yield(Progress{}, j.failed(ctx, err))
+			return
 		}
 	}
-	return reasons
+}
+
+// explain is the error of somebody who waited for a condition in vain.
+func (l *lookout) explain(ctx context.Context, err error) error {
+	if ctx.Err() == nil || l.service == nil {
+		return err
+	}
+	snapshot := l.snapshot()
+	text := fmt.Sprintf("it is %s with %s tasks", snapshot.State(), snapshot.Replicas())
+	for _, cause := range snapshot.Explain() {
+		text += "; " + cause.String()
+	}
+	return &Error{Op: l.op, Object: serviceLabel(l.service), Message: text, Err: ctx.Err()}
 }

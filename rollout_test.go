@@ -1,193 +1,349 @@
-package swarm
+package swarm_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
+	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/swarmtest"
 )
 
-// The same state of an update is success for one change and failure for another.
-func TestTheVerdictDependsOnWhatWasAskedFor(t *testing.T) {
-	target := ServiceSpec{Name: "web", TaskTemplate: TaskSpec{ContainerSpec: ContainerSpec{Image: "new"}}}
-	other := ServiceSpec{Name: "web", TaskTemplate: TaskSpec{ContainerSpec: ContainerSpec{Image: "old"}}}
-	for _, test := range []struct {
-		kind  RolloutKind
-		state UpdateState
-		has   ServiceSpec
-		want  error
-	}{
-		{RolloutCreate, "", target, nil},
-		{RolloutUpdate, "", target, nil},
-		{RolloutUpdate, UpdateInProgress, target, nil},
-		{RolloutUpdate, UpdateCompleted, target, nil},
-		{RolloutUpdate, UpdatePaused, target, ErrRolloutPaused},
-		{RolloutUpdate, RollbackInProgress, other, nil},
-		{RolloutUpdate, RollbackCompleted, other, ErrRolledBack},
-		{RolloutUpdate, RollbackCompleted, target, ErrRolledBack}, // the old spec may hold all of the new one
-		{RolloutUpdate, RollbackPaused, other, ErrRollbackPaused},
-		{RolloutUpdate, "", other, ErrSuperseded},
-		{RolloutUpdate, UpdateInProgress, other, ErrSuperseded},
-		{RolloutUpdate, UpdatePaused, other, ErrSuperseded},
-		{RolloutUpdate, UpdateCompleted, other, ErrSuperseded},
-		{RolloutRollback, RollbackInProgress, target, nil},
-		{RolloutRollback, RollbackCompleted, target, nil},
-		{RolloutRollback, RollbackPaused, target, ErrRollbackPaused},
-		{RolloutRollback, "", other, ErrSuperseded},
-		{RolloutSettle, RollbackCompleted, target, nil},
-		{RolloutSettle, UpdatePaused, target, ErrRolloutPaused},
-		{RolloutSettle, RollbackPaused, target, ErrRollbackPaused},
-		{RolloutSettle, UpdateInProgress, target, nil},
-		{RolloutSettle, "", other, ErrSuperseded},
-	} {
-		w := &rolloutWatch{rollout: Rollout{Kind: test.kind, Spec: target}}
-		service := &Service{Spec: test.has}
-		if test.state != "" {
-			service.UpdateStatus = &UpdateStatus{State: test.state}
-		}
-		err := w.verdict(service)
-		assert.Truef(t, err == nil && test.want == nil || errors.Is(err, test.want), "%s, %q, %s: %v", test.kind, test.state, test.has.TaskTemplate.ContainerSpec.Image, err)
-	}
+// inTime runs a test on an embedded engine in a bubble, whose time takes none.
+func inTime(t *testing.T, test func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client), opts ...swarmtest.Option) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t, opts...)
+		test(t, engine, engine.Client())
+	})
 }
 
-func TestASpecIsRecognisedWithTheEnginesDefaults(t *testing.T) {
-	sent := ServiceSpec{Name: "web", TaskTemplate: TaskSpec{
-		ContainerSpec: ContainerSpec{Image: "a:1", Env: []string{"A=1"}},
-		Networks:      []NetworkAttachmentConfig{{Target: "front"}},
-	}, EndpointSpec: EndpointSpec{Ports: []PortConfig{{TargetPort: 80}}}}
-	read := sent
-	read.Mode = Replicated(1)
-	read.TaskTemplate.Runtime = "container"
-	read.TaskTemplate.ContainerSpec.Image = "a:1@sha256:abc"
-	read.TaskTemplate.ContainerSpec.Isolation = "default"
-	read.TaskTemplate.Networks = []NetworkAttachmentConfig{{Target: "0123456789"}}
-	read.EndpointSpec = EndpointSpec{Mode: "vip", Ports: []PortConfig{{TargetPort: 80, Protocol: ProtocolTCP, PublishMode: PublishIngress}}}
-	assert.True(t, isSpec(read, sent))
-	assert.True(t, isSpec(sent, sent))
-	changed := read
-	changed.TaskTemplate.ContainerSpec.Env = []string{"A=2"}
-	assert.False(t, isSpec(changed, sent))
-	changed = read
-	changed.EndpointSpec.Ports = nil
-	assert.False(t, isSpec(changed, sent))
+// service is a service of that mode, which runs what the image is.
+func service(name string, mode swarm.ServiceMode) swarm.ServiceSpec {
+	return swarm.ServiceSpec{Name: name, Mode: mode, TaskTemplate: swarm.TaskSpec{ContainerSpec: swarm.ContainerSpec{Image: "web:1"}}}
 }
 
-// aTask is a task of a slot, made n seconds after the beginning.
-func aTask(id string, slot int, n int, state TaskState) Task {
-	desired := TaskRunning
-	if state.Terminal() {
-		desired = TaskShutdown
-	}
-	return Task{ID: id, Slot: slot, CreatedAt: time.Unix(int64(n), 0), DesiredState: desired, Status: TaskStatus{State: state}}
+// nowhere lets no node take the service.
+func nowhere(spec swarm.ServiceSpec) swarm.ServiceSpec {
+	spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.nope==1"}}
+	return spec
 }
 
-func TestServicesAreJudgedByTheirTasks(t *testing.T) {
-	old := aTask("old", 1, 0, TaskRunning)
-	old.DesiredState = TaskShutdown
-	done := aTask("done", 1, 1, TaskComplete)
-	for name, test := range map[string]struct {
-		replicas uint64
-		policy   RestartCondition
-		state    UpdateState
-		all      []Task
-		current  []Task
-		settled  bool
-	}{
-		"nothing yet":           {2, "", "", nil, nil, false},
-		"one of two":            {2, "", "", []Task{aTask("a", 1, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning)}, false},
-		"starting":              {1, "", "", []Task{aTask("a", 1, 1, TaskStarting)}, []Task{aTask("a", 1, 1, TaskStarting)}, false},
-		"all":                   {1, "", "", []Task{aTask("a", 1, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning)}, true},
-		"all, completed":        {1, "", UpdateCompleted, []Task{aTask("a", 1, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning)}, true},
-		"completed, none runs":  {1, "", UpdateCompleted, []Task{aTask("a", 1, 1, TaskFailed)}, []Task{aTask("a", 1, 1, TaskFailed)}, false},
-		"still updating":        {1, "", UpdateInProgress, []Task{aTask("a", 1, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning)}, false},
-		"an old one too":        {1, "", "", []Task{old, aTask("a", 1, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning)}, false},
-		"the old one alone":     {1, "", "", []Task{aTask("old", 1, 0, TaskRunning)}, nil, false},
-		"one too many":          {1, "", "", []Task{aTask("a", 1, 1, TaskRunning), aTask("b", 2, 1, TaskRunning)}, []Task{aTask("a", 1, 1, TaskRunning), aTask("b", 2, 1, TaskRunning)}, false},
-		"none wanted":           {0, "", "", nil, nil, true},
-		"none wanted, one left": {0, "", "", []Task{old}, nil, false},
-		"done is not running":   {1, RestartAny, "", []Task{done}, []Task{done}, false},
-		"done once is enough":   {1, RestartNone, "", []Task{done}, []Task{done}, true},
-	} {
-		w := &rolloutWatch{began: time.Now()}
-		service := &Service{Spec: ServiceSpec{Mode: Replicated(test.replicas)}}
-		if test.policy != "" {
-			service.Spec.TaskTemplate.RestartPolicy = &RestartPolicy{Condition: test.policy}
-		}
-		if test.state != "" {
-			service.UpdateStatus = &UpdateStatus{State: test.state}
-		}
-		ended, err := w.judgeService(service, test.all, test.current)
-		require.NoError(t, err, name)
-		assert.False(t, ended, "%s: nothing has lasted yet", name)
-		assert.Equal(t, test.settled, w.seen.Settled, "%s: %s", name, w.seen)
-		w.began, w.settledAt = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)
-		ended, err = w.judgeService(service, test.all, test.current)
-		require.NoError(t, err, name)
-		assert.Equal(t, test.settled, ended, "%s, an hour later", name)
-	}
-}
-
-func TestANewTaskBeginsTheWaitAnew(t *testing.T) {
-	w := &rolloutWatch{began: time.Now().Add(-time.Hour)}
-	service := &Service{Spec: ServiceSpec{Mode: Replicated(1)}}
-	first, second := []Task{aTask("a", 1, 1, TaskRunning)}, []Task{aTask("b", 1, 2, TaskRunning)}
-	_, _ = w.judgeService(service, first, first)
-	w.settledAt = time.Now().Add(-time.Hour)
-	ended, err := w.judgeService(service, second, second)
+func created(t *testing.T, client *swarm.Client, spec swarm.ServiceSpec) swarm.Rollout {
+	t.Helper()
+	change, err := client.Services.Create(t.Context(), spec, nil)
 	require.NoError(t, err)
-	assert.False(t, ended, "the task has been replaced in between")
+	return change.Rollout
 }
 
-func TestJobsAreJudgedByTheirRun(t *testing.T) {
-	run := func(iteration uint64, states ...TaskState) (tasks []Task) {
-		for i, state := range states {
-			task := aTask(fmt.Sprint(i), i%2+1, i, state)
-			task.JobIteration = &Version{Index: iteration}
-			tasks = append(tasks, task)
+// waitFor waits for so long at most.
+func waitFor(t *testing.T, client *swarm.Client, rollout swarm.Rollout, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return client.Services.Wait(ctx, rollout, nil)
+}
+
+// requestsSince counts what the engine was asked.
+func requestsSince(engine *swarmtest.Engine, began time.Time) (count int) {
+	for _, request := range engine.Requests() {
+		if !request.Time.Before(began) {
+			count++
 		}
-		return tasks
+	}
+	return count
+}
+
+func TestAWaitAsksOnceASecondAtMostWhenNothingMoves(t *testing.T) {
+	for name, effect := range map[string]swarmtest.Effect{
+		"events":         swarmtest.Delay(0),
+		"no events":      swarmtest.Refuse(http.StatusForbidden, "not you"),
+		"events are cut": swarmtest.Cut(),
+	} {
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			engine.Inject(swarmtest.Fault{Path: "/events", Effect: effect})
+			rollout := created(t, client, nowhere(service("web", swarm.Replicated(1))))
+			ended := make(chan error)
+			go func() { ended <- waitFor(t, client, rollout, 70*time.Second) }()
+			time.Sleep(10 * time.Second)
+			began := time.Now()
+			require.ErrorIs(t, <-ended, context.DeadlineExceeded)
+			assert.LessOrEqual(t, requestsSince(engine, began), 60, name)
+			assert.Greater(t, requestsSince(engine, began), 30, name)
+		})
+	}
+}
+
+// Managers hear of a container that runs 50 ms later here, as they do on average.
+func TestAWaitSeesATaskRunSoonAndAsksFifteenTimesAtMost(t *testing.T) {
+	for _, start := range []time.Duration{430, 440, 450, 460, 470, 480, 490} {
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			engine.Image("web:1", swarmtest.Image{PullTime: 150 * time.Millisecond, StartTime: start*time.Millisecond - 150*time.Millisecond})
+			rollout := created(t, client, service("web", swarm.Replicated(1)))
+			began := time.Now()
+			for progress, err := range client.Services.Watch(t.Context(), rollout, nil) {
+				require.NoError(t, err)
+				if progress.Running == 1 {
+					lag := time.Since(progress.Tasks[0].Status.Timestamp)
+					assert.LessOrEqual(t, lag, 60*time.Millisecond)
+					assert.LessOrEqual(t, requestsSince(engine, began), 15)
+					return
+				}
+			}
+		})
+	}
+}
+
+func TestAWaitComesToItsVerdictWithoutEvents(t *testing.T) {
+	for name, effect := range map[string]swarmtest.Effect{
+		"forbidden": swarmtest.Refuse(http.StatusForbidden, "not you"),
+		"cut":       swarmtest.CutBody(0),
+		"silent":    swarmtest.Hang(),
+	} {
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			engine.Inject(swarmtest.Fault{Path: "/events", Effect: effect})
+			spec := service("web", swarm.Replicated(2))
+			spec.UpdateConfig = swarm.UpdateConfig{FailureAction: swarm.RollbackOnFailure}
+			require.NoError(t, waitFor(t, client, created(t, client, spec), 10*time.Second), name)
+			engine.Image("web:2", swarmtest.Image{Run: func(*swarmtest.Container) int { return 3 }})
+			change, err := client.Services.SetImage(t.Context(), "web", "web:2", nil)
+			require.NoError(t, err)
+			assert.ErrorIs(t, waitFor(t, client, change.Rollout, 30*time.Second), swarm.ErrRolledBack, name)
+		})
+	}
+}
+
+func TestAWaitOutlivesAnEngineThatIsOutOfOrderForAWhile(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		rollout := created(t, client, service("web", swarm.Replicated(1)))
+		ended := make(chan error)
+		go func() { ended <- waitFor(t, client, rollout, time.Hour) }()
+		time.Sleep(time.Second)
+		outage := engine.Inject(swarmtest.Fault{Effect: swarmtest.Refuse(http.StatusInternalServerError,
+			"rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online.")})
+		time.Sleep(30 * time.Second)
+		outage.Remove()
+		assert.NoError(t, <-ended)
+
+		go func() { ended <- waitFor(t, client, rollout, time.Hour) }()
+		time.Sleep(time.Second / 10)
+		engine.Inject(swarmtest.Fault{Effect: swarmtest.Refuse(http.StatusInternalServerError,
+			"rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online.")})
+		err := <-ended
+		assert.ErrorIs(t, err, swarm.ErrNoLeader, "not for ever")
+		var rolloutError *swarm.RolloutError
+		assert.False(t, errors.As(err, &rolloutError), "which says nothing of the service")
+	})
+}
+
+func TestARolloutIsWaitedForElsewhere(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		stored, err := json.Marshal(created(t, client, service("web", swarm.Replicated(2))))
+		require.NoError(t, err)
+		var rollout swarm.Rollout
+		require.NoError(t, json.Unmarshal(stored, &rollout))
+		other := engine.Nodes()[1].Client()
+		assert.NoError(t, waitFor(t, other, rollout, time.Minute))
+	}, swarmtest.WithNodes(3, 0))
+}
+
+func TestADeadlineSaysWhatWasMissingAndWhy(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		engine.Image("web:1", swarmtest.Image{PullError: "no such image: web:1"})
+		engine.Image("slow:1", swarmtest.Image{PullTime: time.Hour})
+		engine.Image("short:1", swarmtest.Image{})
+		slow, short := service("slow", swarm.Replicated(3)), service("short", swarm.Replicated(1))
+		slow.TaskTemplate.ContainerSpec.Image, short.TaskTemplate.ContainerSpec.Image = "slow:1", "short:1"
+		for want, spec := range map[string]swarm.ServiceSpec{
+			"rollout of web: 0 of 2 tasks run, 2 pending (pending: no suitable node (scheduling constraints not satisfied on 1 node)): context deadline exceeded": nowhere(service("web", swarm.Replicated(2))),
+			"No such image: web:1":                                  service("gone", swarm.Replicated(1)),
+			"rollout of slow: 0 of 3 tasks run, 3 preparing: ":      slow,
+			"rollout of short: 1 of 1 tasks run: context deadline ": short,
+		} {
+			err := waitFor(t, client, created(t, client, spec), 2*time.Second)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, want)
+		}
+	})
+}
+
+func TestManyRolloutsAreWaitedForAtOnce(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		var rollouts []swarm.Rollout
+		for _, name := range []string{"a", "b", "c"} {
+			rollouts = append(rollouts, created(t, client, service(name, swarm.Replicated(2))))
+		}
+		began := time.Now()
+		require.NoError(t, client.Services.WaitAll(t.Context(), rollouts, nil))
+		assert.Equal(t, 5*time.Second, time.Since(began).Truncate(time.Second), "at the same time")
+		require.NoError(t, client.Services.WaitAll(t.Context(), nil, nil))
+
+		rollouts = append(rollouts, created(t, client, nowhere(service("d", swarm.Replicated(1)))))
+		require.NoError(t, client.Services.Remove(t.Context(), "b"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := client.Services.WaitAll(ctx, rollouts, nil)
+		assert.ErrorIs(t, err, swarm.ErrRemoved)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "rollout of b")
+		assert.ErrorContains(t, err, "rollout of d")
+		assert.NotContains(t, err.Error(), "rollout of c")
+	})
+}
+
+func TestAStackIsWaitedForByItsLabel(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		for _, name := range []string{"a", "b"} {
+			spec := service(name, swarm.Replicated(1))
+			spec.Labels = map[string]string{"com.docker.stack.namespace": "shop"}
+			created(t, client, spec)
+		}
+		created(t, client, nowhere(service("other", swarm.Replicated(1))))
+		require.NoError(t, client.Services.WaitStack(t.Context(), "shop", nil))
+		assert.ErrorIs(t, client.Services.WaitStack(t.Context(), "none", nil), swarm.ErrNotFound)
+		assert.ErrorIs(t, client.Services.WaitStack(t.Context(), "", nil), swarm.ErrInvalid)
+	})
+}
+
+func TestAnyConditionIsWaitedFor(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		created(t, client, service("web", swarm.Replicated(2)))
+		running := func(n int) func(*swarm.ServiceSnapshot) (bool, error) {
+			return func(s *swarm.ServiceSnapshot) (bool, error) {
+				return len(swarm.NewTaskSet(s.Tasks).InState(swarm.TaskRunning)) == n, nil
+			}
+		}
+		require.NoError(t, client.Services.WaitFor(t.Context(), "web", running(2)))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := client.Services.WaitFor(ctx, "web", running(3))
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "wait for service web: it is running with 2/2 tasks")
+		own := errors.New("enough")
+		assert.Equal(t, own, client.Services.WaitFor(t.Context(), "web", func(*swarm.ServiceSnapshot) (bool, error) { return false, own }))
+		assert.ErrorIs(t, client.Services.WaitFor(t.Context(), "nope", running(1)), swarm.ErrNotFound)
+		var removing sync.WaitGroup
+		removing.Go(func() {
+			time.Sleep(time.Second)
+			assert.NoError(t, client.Services.Remove(t.Context(), "web"))
+		})
+		assert.ErrorIs(t, client.Services.WaitFor(t.Context(), "web", running(3)), swarm.ErrNotFound)
+		removing.Wait()
+	})
+}
+
+// statesSeen are the states of the update that a watch goes through, and its end.
+func statesSeen(t *testing.T, client *swarm.Client, rollout swarm.Rollout) (states []swarm.UpdateState, err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	note := func(progress swarm.Progress) {
+		state := swarm.UpdateState("")
+		if progress.UpdateStatus != nil {
+			state = progress.UpdateStatus.State
+		}
+		if len(states) == 0 || states[len(states)-1] != state {
+			states = append(states, state)
+		}
+	}
+	for progress, err := range client.Services.Watch(ctx, rollout, nil) {
+		if err != nil {
+			var rolloutError *swarm.RolloutError
+			require.ErrorAs(t, err, &rolloutError)
+			note(rolloutError.Progress)
+			return states, err
+		}
+		note(progress)
+	}
+	return states, nil
+}
+
+// Every way from one state of an update to another, and what it means to those who
+// wait.
+func TestEveryTransitionOfAnUpdateHasItsVerdict(t *testing.T) {
+	const (
+		none                    = swarm.UpdateState("")
+		updating, paused        = swarm.UpdateInProgress, swarm.UpdatePaused
+		completed               = swarm.UpdateCompleted
+		rollback, rollbackEnded = swarm.RollbackInProgress, swarm.RollbackCompleted
+		rollbackPaused          = swarm.RollbackPaused
+	)
+	setImage := func(image string) func(*testing.T, *swarm.Client) swarm.Rollout {
+		return func(t *testing.T, client *swarm.Client) swarm.Rollout {
+			change, err := client.Services.SetImage(t.Context(), "web", image, nil)
+			require.NoError(t, err)
+			return change.Rollout
+		}
+	}
+	// ending makes a change and waits until it has come to its end.
+	ending := func(change func(*testing.T, *swarm.Client) swarm.Rollout) func(*testing.T, *swarm.Client) {
+		return func(t *testing.T, client *swarm.Client) {
+			_, _ = statesSeen(t, client, change(t, client))
+		}
+	}
+	back := func(t *testing.T, client *swarm.Client) swarm.Rollout {
+		change, err := client.Services.Rollback(t.Context(), "web", nil)
+		require.NoError(t, err)
+		return change.Rollout
 	}
 	for name, test := range map[string]struct {
-		policy *RestartPolicy
-		tasks  []Task
-		done   bool
-		err    error
+		onFailure swarm.FailureAction
+		before    func(*testing.T, *swarm.Client)
+		change    func(*testing.T, *swarm.Client) swarm.Rollout
+		breaks    bool // the image of the first spec, once the change is made
+		states    []swarm.UpdateState
+		want      error
 	}{
-		"nothing yet":             {nil, nil, false, nil},
-		"running":                 {nil, run(3, TaskRunning, TaskComplete), false, nil},
-		"complete":                {nil, run(3, TaskComplete, TaskComplete), true, nil},
-		"overrun":                 {nil, run(3, TaskComplete, TaskComplete, TaskComplete), true, nil},
-		"another run":             {nil, run(2, TaskComplete, TaskComplete), false, nil},
-		"failed, tries again":     {nil, run(3, TaskFailed, TaskFailed, TaskFailed), false, nil},
-		"failed for good":         {&RestartPolicy{Condition: RestartNone}, run(3, TaskComplete, TaskFailed), false, ErrJobFailed},
-		"failed, may once more":   {&RestartPolicy{MaxAttempts: new(uint64(1))}, run(3, TaskFailed, TaskFailed), false, nil},
-		"failed once too often":   {&RestartPolicy{MaxAttempts: new(uint64(1))}, run(3, TaskFailed, TaskComplete, TaskFailed), false, ErrJobFailed},
-		"rejected for good":       {&RestartPolicy{Condition: RestartNone}, run(3, TaskRejected), false, ErrJobFailed},
-		"complete in spite of it": {&RestartPolicy{Condition: RestartNone}, run(3, TaskFailed, TaskFailed, TaskComplete, TaskComplete), true, nil},
+		"none to updating to completed": {change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"updating to paused":            {change: setImage("late:3"), states: []swarm.UpdateState{none, updating, paused}, want: swarm.ErrRolloutPaused},
+		"updating to rollback to its end": {onFailure: swarm.RollbackOnFailure, change: setImage("late:3"),
+			states: []swarm.UpdateState{none, updating, rollback, rollbackEnded}, want: swarm.ErrRolledBack},
+		"rollback to paused": {onFailure: swarm.RollbackOnFailure, change: setImage("late:3"), breaks: true,
+			states: []swarm.UpdateState{none, updating, rollbackPaused}, want: swarm.ErrRollbackPaused},
+		"completed to rollback on demand to its end": {before: ending(setImage("web:2")), change: back, states: []swarm.UpdateState{rollback, rollbackEnded}},
+		"paused to rollback on demand to its end":    {before: ending(setImage("exits:3")), change: back, states: []swarm.UpdateState{rollback, rollbackEnded}},
+		"rollback on demand to paused": {before: ending(setImage("web:2")), change: back, breaks: true,
+			states: []swarm.UpdateState{rollback, rollbackPaused}, want: swarm.ErrRollbackPaused},
+		"completed to none to updating": {before: ending(setImage("web:3")), change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"paused to none to updating":    {before: ending(setImage("exits:3")), change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"none stays none, for a label": {change: func(t *testing.T, client *swarm.Client) swarm.Rollout {
+			change, err := client.Services.Modify(t.Context(), "web", func(service *swarm.Service) error {
+				service.Spec.Labels = map[string]string{"a": "b"}
+				return nil
+			}, nil)
+			require.NoError(t, err)
+			return change.Rollout
+		}, states: []swarm.UpdateState{none}},
+		"none stays none, for a number": {before: ending(setImage("web:2")), change: func(t *testing.T, client *swarm.Client) swarm.Rollout {
+			change, err := client.Services.Scale(t.Context(), "web", 3, nil)
+			require.NoError(t, err)
+			return change.Rollout
+		}, states: []swarm.UpdateState{none}},
 	} {
-		w := &rolloutWatch{began: time.Now().Add(-time.Second), rollout: Rollout{JobIteration: 3}}
-		service := &Service{Spec: ServiceSpec{Mode: ReplicatedJob(2, 1)}}
-		service.Spec.TaskTemplate.RestartPolicy = test.policy
-		done, err := w.judgeJob(service, test.tasks)
-		assert.Equal(t, test.done, done, name)
-		assert.Truef(t, err == nil && test.err == nil || errors.Is(err, test.err), "%s: %v", name, err)
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			engine.Image("exits:3", exits(3))
+			engine.Image("late:3", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+				c.Sleep(time.Second)
+				return 3
+			}})
+			spec := service("web", swarm.Replicated(2))
+			spec.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Delay: new(100 * time.Millisecond)}
+			spec.UpdateConfig.FailureAction = test.onFailure
+			require.NoError(t, waitFor(t, client, created(t, client, spec), time.Minute))
+			if test.before != nil {
+				test.before(t, client)
+			}
+			if test.breaks {
+				engine.Image("web:1", swarmtest.Image{PullError: "gone"})
+			}
+			states, err := statesSeen(t, client, test.change(t, client))
+			assert.Equal(t, test.states, states, name)
+			assert.Truef(t, err == nil && test.want == nil || errors.Is(err, test.want), "%s: %v", name, err)
+		})
 	}
-}
-
-func TestARolloutErrorSaysWhatWasMissing(t *testing.T) {
-	err := &RolloutError{Err: context.DeadlineExceeded, Progress: Progress{Service: "web", Running: 2, Desired: 3, Outdated: 1,
-		UpdateStatus: &UpdateStatus{State: UpdateInProgress}, Reasons: []string{"rejected: No such image: a:1"}}}
-	assert.Equal(t, "rollout of web: 2 of 3 tasks run, 1 outdated, updating (rejected: No such image: a:1): context deadline exceeded", err.Error())
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-}
-
-func TestAWatchOfAServiceThatIsGoneEndsAtOnce(t *testing.T) {
-	engine := &oneService{spec: []byte(webSpec)}
-	err := clientOf(t, engine).Services.Wait(t.Context(), Rollout{ServiceID: "gone", Kind: RolloutUpdate}, nil)
-	assert.Error(t, err) // the engine's 404 is that of a proxy, not of a missing service
-	assert.NotErrorIs(t, err, ErrRemoved)
 }

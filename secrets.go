@@ -153,7 +153,7 @@ func (s *SecretClient) Create(ctx context.Context, spec SecretSpec) (id string, 
 	if err := spec.check(); err != nil {
 		return "", invalid(op, spec.Name, "%v", err)
 	}
-	return s.client.createNamed(ctx, &call{op: op, object: spec.Name, to: to("/secrets/create")}, "SecretSpec", spec)
+	return s.client.createNamed(ctx, &call{op: op, object: spec.Name, to: to("/secrets/create"), look: s.lookAtCreation(op, spec)}, "SecretSpec", spec)
 }
 
 func (s *SecretSpec) check() error {
@@ -251,10 +251,20 @@ func (s *SecretClient) List(ctx context.Context, opts *SecretListOptions) ([]Sec
 //
 // Engine endpoints: GET /secrets/{id}, POST /secrets/{id}/update
 func (s *SecretClient) SetLabels(ctx context.Context, ref string, labels map[string]string) error {
+	return s.editLabels(ctx, ref, func(map[string]string) (map[string]string, error) { return labels, nil })
+}
+
+// editLabels is SetLabels with labels that are made from those there are, which
+// edit must not change.
+func (s *SecretClient) editLabels(ctx context.Context, ref string, edit func(now map[string]string) (map[string]string, error)) error {
 	const op = "set labels of secret"
 	find := func() (*Secret, error) { return s.find(ctx, op, ref) }
 	return s.client.modify(ctx, func(ctx context.Context) error {
 		secret, err := find()
+		if err != nil {
+			return err
+		}
+		labels, err := edit(secret.Spec.Labels)
 		if err != nil || maps.Equal(secret.Spec.Labels, labels) {
 			return err
 		}

@@ -21,7 +21,7 @@ type Service struct {
 	Spec ServiceSpec
 	// PreviousSpec is what a rollback returns to: the spec before the last
 	// update. Nil if there was no update, or if the engine has rolled back by
-	// itself.
+	// itself. There since API 1.25.
 	PreviousSpec *ServiceSpec `json:",omitzero"`
 	// Endpoint is where the service is reached: the ports it has been given and
 	// its virtual addresses.

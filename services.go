@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type ServiceChange struct {
 	Warnings []string
 	// Rollout is what there is to wait for.
 	Rollout Rollout
+	// Pin is what has become of the image's reference. Nil if it was not to be
+	// pinned, or was pinned before.
+	Pin *ImagePin
 }
 
 // ServiceCreateOptions are what a service can be created with beside its spec.
@@ -40,6 +44,11 @@ type ServiceCreateOptions struct {
 	// Auth are the credentials for the registry of the image. Nil sends none. The
 	// swarm stores them in its log and hands them to the nodes that pull.
 	Auth *RegistryAuth
+	// AuthFrom finds the credentials, instead of Auth. Nil asks the client's own
+	// source, see [WithRegistryAuth], if it has one.
+	AuthFrom AuthSource
+	// Pin says whether the image is pinned to its digest. Zero is [PinOff].
+	Pin PinMode
 }
 
 // Create makes a service and returns when the engine has accepted it; its tasks
@@ -56,15 +65,27 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 	if opts == nil {
 		opts = &ServiceCreateOptions{}
 	}
+	if err := opts.Pin.check(op, spec.Name); err != nil {
+		return nil, err
+	}
+	authFor := s.client.authFor(ctx, spec.TaskTemplate.ContainerSpec.Image, opts.Auth, opts.AuthFrom)
+	auth, err := authFor()
+	if err != nil {
+		return nil, &Error{Op: op, Object: spec.Name, Err: err}
+	}
+	header, err := auth.header()
+	if err != nil {
+		return nil, invalid(op, spec.Name, "%v", err)
+	}
+	spec, pin, err := s.client.pinned(ctx, opts.Pin, nil, spec, authFor)
+	if err != nil {
+		return nil, &Error{Op: op, Object: spec.Name, Err: err}
+	}
 	tree, err := toTree(spec)
 	if err != nil {
 		return nil, invalid(op, spec.Name, "%v", err)
 	}
-	header, err := opts.Auth.header()
-	if err != nil {
-		return nil, invalid(op, spec.Name, "%v", err)
-	}
-	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/services/create"), header: header,
+	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/services/create"), header: header, look: s.lookAtCreation(op, spec, pin),
 		encode: func(agreed negotiation) (version, []byte, error) { return encodeService(tree, agreed) }}
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
@@ -79,11 +100,11 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 		}
 		return requireID(answer.ID)
 	})
-	if err != nil {
-		return nil, err
+	if r, err := settle(ctx, err); err != nil || r.Change != nil {
+		return r.Change, err
 	}
 	return &ServiceChange{ID: answer.ID, Changed: true, Warnings: answer.Warnings,
-		Rollout: Rollout{ServiceID: answer.ID, Kind: RolloutCreate, Spec: spec}}, nil
+		Rollout: Rollout{ServiceID: answer.ID, Kind: RolloutCreate, Spec: spec}, Pin: pin}, nil
 }
 
 // Inspect reads a service. One that does not exist is [ErrNotFound], a prefix of
@@ -161,12 +182,30 @@ type ServiceListOptions struct {
 	// Runtime is what the tasks run; the zero value means containers. Needs API
 	// 1.31.
 	Runtime Runtime
+	// Nodes are IDs, hostnames or unique ID prefixes of nodes that have a task of
+	// the service. One that does not exist makes the list fail with [ErrNotFound].
+	// The tasks of these nodes are listed for it.
+	Nodes []string
+	// Networks are IDs or names of networks that the service is attached to. One
+	// that does not exist makes the list fail with [ErrNotFound]. Each is inspected
+	// for it.
+	Networks []string
+	// Secrets are IDs or names of secrets that the service uses, see
+	// [ServiceSpec.UsesSecret].
+	Secrets []string
+	// Configs are IDs or names of configs that the service uses, see
+	// [ServiceSpec.UsesConfig].
+	Configs []string
+	// Images are references of images that the service runs, with a tag or digest
+	// or for all of them, see [ImageReference.Matches]. What is no reference is
+	// [ErrInvalid].
+	Images []string
+	// States are the states that the service is in, see [ServiceSnapshot.State].
+	// All tasks of the swarm are read for it. Needs API 1.29.
+	States []ServiceState
 }
 
 func (o *ServiceListOptions) query() (url.Values, error) {
-	if o == nil {
-		o = &ServiceListOptions{}
-	}
 	f := filters{}
 	f.add("id", slices.Concat(o.IDs, o.IDPrefixes)...)
 	f.add("name", slices.Concat(o.Names, o.NamePrefixes)...)
@@ -178,6 +217,9 @@ func (o *ServiceListOptions) query() (url.Values, error) {
 		f.add("mode", string(mode))
 	}
 	if o.Runtime != "" {
+		if !slices.Contains(runtimes, o.Runtime) {
+			return nil, fmt.Errorf("unknown runtime %q", o.Runtime)
+		}
 		f.add("runtime", string(o.Runtime))
 	}
 	query := f.query()
@@ -187,13 +229,65 @@ func (o *ServiceListOptions) query() (url.Values, error) {
 
 // keeps applies what engines cannot.
 func (o *ServiceListOptions) keeps(s *Service) bool {
-	return o == nil || matches(s.ID, o.IDs, o.IDPrefixes) && matches(s.Spec.Name, o.Names, o.NamePrefixes)
+	return matches(s.ID, o.IDs, o.IDPrefixes) && matches(s.Spec.Name, o.Names, o.NamePrefixes) &&
+		usesAny(o.Secrets, s.Spec.UsesSecret) && usesAny(o.Configs, s.Spec.UsesConfig) && usesAny(o.Images, s.Spec.UsesImage)
+}
+
+func usesAny(refs []string, uses func(ref string) bool) bool {
+	return len(refs) == 0 || slices.ContainsFunc(refs, uses)
+}
+
+// chosen is what the options choose, which takes more than looking at a service:
+// networks have names that specs do not, and nodes have tasks.
+func (s *ServiceClient) chosen(ctx context.Context, op string, o *ServiceListOptions) (func(*Service) bool, error) {
+	for _, image := range o.Images {
+		if _, err := ParseImageReference(image); err != nil {
+			return nil, err
+		}
+	}
+	var networks []string
+	for _, ref := range o.Networks {
+		network, err := s.client.Networks.inspect(ctx, op, ref, nil)
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, network.ID)
+	}
+	onNodes, err := s.onNodes(ctx, o.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	isInState, err := s.inStates(ctx, o.States)
+	if err != nil {
+		return nil, err
+	}
+	return func(service *Service) bool {
+		return o.keeps(service) && usesAny(networks, service.Spec.UsesNetwork) && (onNodes == nil || onNodes[service.ID]) && isInState(service)
+	}, nil
+}
+
+// onNodes are the IDs of the services that have a task on these nodes, nil for no
+// nodes.
+func (s *ServiceClient) onNodes(ctx context.Context, nodes []string) (map[string]bool, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	services := map[string]bool{}
+	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{Nodes: nodes}) {
+		if err != nil {
+			return nil, err
+		}
+		if task.Status.State.Active() {
+			services[task.ServiceID] = true
+		}
+	}
+	return services, nil
 }
 
 // List returns the services that opts choose, all of them if opts is nil. It is
 // [ServiceClient.All] in one slice.
 //
-// Engine endpoint: GET /services
+// Engine endpoints: GET /services, GET /tasks, GET /networks/{id}, GET /nodes
 func (s *ServiceClient) List(ctx context.Context, opts *ServiceListOptions) ([]Service, error) {
 	return listAll(ctx, s.client, func(ctx context.Context) iter.Seq2[Service, error] { return s.All(ctx, opts) })
 }
@@ -204,19 +298,25 @@ func (s *ServiceClient) List(ctx context.Context, opts *ServiceListOptions) ([]S
 // listed and counted once. The iterator ends, or yields one error as its last
 // pair.
 //
-// Engine endpoints: GET /services, GET /tasks
+// Engine endpoints: GET /services, GET /tasks, GET /networks/{id}, GET /nodes
 func (s *ServiceClient) All(ctx context.Context, opts *ServiceListOptions) iter.Seq2[Service, error] {
 	const op = "list services"
 	return func(yield func(Service, error) bool) {
+		opts := cmp.Or(opts, &ServiceListOptions{})
 		query, err := opts.query()
 		if err != nil {
 			yield(Service{}, invalid(op, "", "%v", err))
 			return
 		}
+		chosen, err := s.chosen(ctx, op, opts)
+		if err != nil {
+			yield(Service{}, err)
+			return
+		}
 		call := &call{op: op, method: http.MethodGet, to: to("/services"), query: query, repeat: repeatRead}
 		var counts map[string]taskCount
 		for service, err := range decoded(s.client.elements(ctx, call), call, decodeService) {
-			if err == nil && !opts.keeps(&service) {
+			if err == nil && !chosen(&service) {
 				continue
 			}
 			if err == nil && service.ServiceStatus == nil {
@@ -283,15 +383,36 @@ func (s *ServiceClient) countTasks(ctx context.Context) (map[string]taskCount, e
 	return counts, nil
 }
 
-// Tasks returns the tasks of a service, also those of the past that the swarm
-// remembers. A service that does not exist is [ErrNotFound].
+// Tasks returns the tasks of one service or of several, also those of the past
+// that the swarm remembers. A service that does not exist is [ErrNotFound], a
+// prefix of several IDs [ErrAmbiguousRef]. Of several services, the tasks of those
+// that exist come with the error, which names all that do not. Each service costs
+// a request then, to tell them apart.
 //
-// Engine endpoint: GET /tasks
-func (s *ServiceClient) Tasks(ctx context.Context, ref string) ([]Task, error) {
-	if err := checkRef(ref); err != nil {
-		return nil, invalid("list tasks", ref, "%v", err)
+// Engine endpoints: GET /tasks, GET /services/{id}
+func (s *ServiceClient) Tasks(ctx context.Context, refs ...string) ([]Task, error) {
+	const op = "list tasks"
+	for _, ref := range refs {
+		if err := checkRef(ref); err != nil {
+			return nil, invalid(op, ref, "%v", err)
+		}
 	}
-	return s.client.Tasks.List(ctx, &TaskListOptions{Services: []string{ref}})
+	if len(refs) == 0 {
+		return nil, invalid(op, "", "no service is named")
+	}
+	if len(refs) == 1 {
+		return s.client.Tasks.List(ctx, &TaskListOptions{Services: refs})
+	}
+	services, unknown := inspectAll(refs, func(ref string) (*Service, error) { return s.inspect(ctx, op, ref, nil) })
+	if len(services) == 0 {
+		return nil, unknown
+	}
+	var ids []string
+	for _, service := range services {
+		ids = append(ids, service.ID)
+	}
+	tasks, err := s.client.Tasks.List(ctx, &TaskListOptions{Services: ids})
+	return tasks, errors.Join(unknown, err)
 }
 
 // ServiceUpdateOptions are what a service can be updated with beside its spec.
@@ -299,24 +420,31 @@ type ServiceUpdateOptions struct {
 	// Auth are the credentials for the registry of the image. Nil keeps those
 	// that the swarm has stored with the service.
 	Auth *RegistryAuth
+	// AuthFrom finds the credentials, instead of Auth. Nil asks the client's own
+	// source, see [WithRegistryAuth], if it has one; an empty [StaticAuth] keeps
+	// those that the swarm has stored.
+	AuthFrom AuthSource
 	// AuthFromPreviousSpec takes the credentials stored with the previous spec
-	// instead of those stored with the current one. Not together with Auth.
+	// instead of those stored with the current one. Not together with Auth or
+	// AuthFrom. Needs API 1.25.
 	AuthFromPreviousSpec bool
+	// Pin says whether the image is pinned to its digest. Zero is [PinOff]. A
+	// rollback pins nothing: it takes the previous spec as it was.
+	Pin PinMode
 }
 
-func (o *ServiceUpdateOptions) apply(call *call) error {
-	if o == nil {
-		return nil
+// authFor is [Client.authFor] for an update. Nothing is asked where the engine
+// shall take what it has.
+func (o *ServiceUpdateOptions) authFor(ctx context.Context, c *Client, image string) func() (*RegistryAuth, error) {
+	if !o.AuthFromPreviousSpec {
+		return c.authFor(ctx, image, o.Auth, o.AuthFrom)
 	}
-	if o.Auth != nil && o.AuthFromPreviousSpec {
-		return errors.New("both Auth and AuthFromPreviousSpec are set")
+	return func() (*RegistryAuth, error) {
+		if o.Auth != nil || o.AuthFrom != nil {
+			return nil, invalid("find credentials", "", "beside AuthFromPreviousSpec Auth or AuthFrom is set")
+		}
+		return nil, nil
 	}
-	if o.AuthFromPreviousSpec {
-		call.query.Set("registryAuthFrom", "previous-spec")
-	}
-	header, err := o.Auth.header()
-	call.header = header
-	return err
 }
 
 // Update writes back a service that was read and then changed. What differs
@@ -344,12 +472,22 @@ func (s *ServiceClient) update(ctx context.Context, op string, service *Service,
 	if err := checkUpdatable(service); err != nil {
 		return refuse(err, ErrInvalid)
 	}
+	opts = cmp.Or(opts, &ServiceUpdateOptions{})
+	if err := opts.Pin.check(op, serviceLabel(service)); err != nil {
+		return nil, err
+	}
+	authFor := opts.authFor(ctx, s.client, service.Spec.TaskTemplate.ContainerSpec.Image)
+	service, pin, err := s.pinned(ctx, opts.Pin, service, authFor)
+	if err != nil {
+		return refuse(err, nil)
+	}
 	current, changed, err := changedSpec(service.Raw, service.Spec)
 	if err != nil {
 		return refuse(err, ErrInvalid)
 	}
+	changed = keepPlacement(current, changed)
 	if changed.Equal(current) {
-		return &ServiceChange{ID: service.ID, Rollout: rolloutOf(service, RolloutSettle)}, nil
+		return &ServiceChange{ID: service.ID, Rollout: rolloutOf(service, RolloutSettle), Pin: pin}, nil
 	}
 	if err := checkImmutable(current, changed); err != nil {
 		return refuse(err, ErrImmutable)
@@ -357,21 +495,66 @@ func (s *ServiceClient) update(ctx context.Context, op string, service *Service,
 	if !rerunJob && service.JobStatus != nil {
 		return refuse(errors.New("it is a job, which every change runs again; RerunJob allows that"), ErrInvalid)
 	}
-	return s.post(ctx, op, service, changed, RolloutUpdate, opts)
+	auth, err := authFor()
+	if err != nil {
+		return refuse(err, nil)
+	}
+	change, err := s.post(ctx, op, service, changed, RolloutUpdate, auth, opts.AuthFromPreviousSpec)
+	if err != nil {
+		return nil, err
+	}
+	change.Pin = pin
+	return change, nil
+}
+
+// keepPlacement leaves an empty placement of one that is taken away: managers that
+// compare tasks with a spec that has none crash, again and again, if nothing else
+// differs. To tasks it is the same.
+func keepPlacement(current, changed wire.Node) wire.Node {
+	before, _ := current.Get("TaskTemplate")
+	after, _ := changed.Get("TaskTemplate")
+	_, had := before.Get("Placement")
+	if _, has := after.Get("Placement"); has || !had {
+		return changed
+	}
+	return changed.With("TaskTemplate", after.With("Placement", wire.Node{Kind: wire.Object}))
 }
 
 // Rollback puts a service back to its previous spec, which then becomes the
 // spec before it: rolling back twice is where it began. A service without a
-// previous spec is [ErrInvalid]. The service is read first; one changed at the
-// same moment is [ErrVersionConflict].
+// previous spec is [ErrInvalid], and nothing is sent. The service is read first, and
+// again if the engine itself writes it at the same moment; one changed by somebody
+// else is [ErrVersionConflict], since it has another previous spec then.
 //
 // Engine endpoints: GET /services/{id}, POST /services/{id}/update
 func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	const op = "roll back service"
+	opts = cmp.Or(opts, &ServiceUpdateOptions{})
+	if err := opts.Pin.check(op, ref); err != nil {
+		return nil, err
+	}
 	service, err := s.find(ctx, op, ref)
 	if err != nil {
 		return nil, err
 	}
+	for attempt := 1; ; attempt++ {
+		change, err := s.rollback(ctx, op, ref, service, opts)
+		var lost *OutcomeUnknownError
+		if !errors.Is(err, ErrVersionConflict) || errors.As(err, &lost) {
+			return change, err
+		}
+		now, readErr := s.inspect(ctx, op, service.ID, nil)
+		if readErr != nil || !hasSameSpecs(service, now) {
+			return nil, err
+		}
+		service = now
+		if stopped := pause(ctx, s.client.retry.delay(attempt)); stopped != nil {
+			return nil, fmt.Errorf("%w, then %w", err, stopped)
+		}
+	}
+}
+
+func (s *ServiceClient) rollback(ctx context.Context, op, ref string, service *Service, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	if service.PreviousSpec == nil {
 		return nil, invalid(op, ref, "it has no previous spec")
 	}
@@ -380,27 +563,50 @@ func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceU
 	if err != nil {
 		return nil, &Error{Op: op, Object: ref, Err: err, kind: ErrProtocol}
 	}
-	return s.post(ctx, op, service, current, RolloutRollback, opts)
+	from := *opts
+	if from.Auth == nil && from.AuthFrom == nil && !from.AuthFromPreviousSpec {
+		from.AuthFrom = StaticAuth() // not the client's: engines take what is stored with the previous spec
+	}
+	auth, err := from.authFor(ctx, s.client, service.PreviousSpec.TaskTemplate.ContainerSpec.Image)()
+	if err != nil {
+		return nil, &Error{Op: op, Object: ref, Err: err}
+	}
+	return s.post(ctx, op, service, current, RolloutRollback, auth, opts.AuthFromPreviousSpec)
+}
+
+// hasSameSpecs reports whether nobody but the engine has written a service: its
+// spec and the previous one are those of before.
+func hasSameSpecs(before, now *Service) bool {
+	if before.PreviousSpec == nil || now.PreviousSpec == nil {
+		return before.PreviousSpec == now.PreviousSpec && len(DiffSpec(before.Spec, now.Spec)) == 0
+	}
+	return len(DiffSpec(before.Spec, now.Spec)) == 0 && len(DiffSpec(*before.PreviousSpec, *now.PreviousSpec)) == 0
 }
 
 // post sends a spec for the version of the service that was read. The version
 // lets it happen once, however often it is sent.
-func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, opts *ServiceUpdateOptions) (*ServiceChange, error) {
+func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, auth *RegistryAuth, previousAuth bool) (*ServiceChange, error) {
+	change := &ServiceChange{ID: service.ID, Changed: true, Rollout: rolloutOf(service, kind)}
 	call := &call{op: op, object: serviceLabel(service), method: http.MethodPost, to: to("/services/{id}/update", service.ID),
-		query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
+		look: s.lookAtUpdate(op, service, change), query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
 		encode:     func(agreed negotiation) (version, []byte, error) { return encodeService(spec, agreed) },
 		mayBeEmpty: true} // before API 1.25 there are no warnings
 	if kind == RolloutRollback {
 		call.query.Set("rollback", "previous")
 	}
-	if err := opts.apply(call); err != nil {
-		return nil, &Error{Op: op, Object: call.object, Err: err, kind: ErrInvalid}
+	if previousAuth {
+		call.query.Set("registryAuthFrom", "previous-spec")
+	}
+	var err error
+	if call.header, err = auth.header(); err != nil {
+		return nil, invalid(op, call.object, "%v", err)
 	}
 	var answer struct{ Warnings []string }
-	if err := s.client.do(ctx, call, &answer); err != nil {
+	if _, err := settle(ctx, s.client.do(ctx, call, &answer)); err != nil {
 		return nil, err
 	}
-	return &ServiceChange{ID: service.ID, Changed: true, Warnings: answer.Warnings, Rollout: rolloutOf(service, kind)}, nil
+	change.Warnings = answer.Warnings
+	return change, nil
 }
 
 // serviceLabel is what errors call a service.
@@ -479,6 +685,10 @@ func networksForAPI124(spec wire.Node) wire.Node {
 // Remove removes a service and stops its tasks. It returns when the engine has
 // accepted that; tasks may still be stopping. A service that does not exist is
 // [ErrNotFound]; one that is gone when a lost request is repeated is not.
+//
+// Managers of 26.1 and 28.5 crash if they forget one of its old tasks at the same
+// moment, and leave the rest to the others or to their next start. Where tasks fail
+// over and over, scale the service to zero first.
 //
 // Engine endpoints: GET /services/{id}, DELETE /services/{id}
 func (s *ServiceClient) Remove(ctx context.Context, ref string) error {

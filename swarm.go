@@ -96,7 +96,7 @@ type InitOptions struct {
 	// [SwarmClient.UnlockKey] reads it. It is the same as setting it in the Spec;
 	// either will do. Needs API 1.25.
 	AutoLockManagers bool `json:",omitzero"`
-	// Availability of the manager for tasks; empty means active. Needs API 1.29.
+	// Availability of the manager for tasks; empty means active. Needs API 1.28.
 	Availability NodeAvailability `json:",omitzero"`
 }
 
@@ -128,6 +128,9 @@ func (s *SwarmClient) Init(ctx context.Context, opts *InitOptions) (nodeID strin
 		return "", &Error{Op: op, Err: err, kind: ErrInvalid}
 	}
 	call := &call{op: op, method: http.MethodPost, to: to("/swarm/init"), encode: encoder("InitOptions", tree)}
+	if !body.ForceNewCluster { // which begins and ends as a manager
+		call.look = s.lookAtLocal(op, entering)
+	}
 	err = s.client.do(ctx, call, &nodeID)
 	return nodeID, err
 }
@@ -144,7 +147,7 @@ type JoinOptions struct {
 	// DataPathAddr is the address or network interface for the traffic of overlay
 	// networks. Empty means AdvertiseAddr. Needs API 1.30.
 	DataPathAddr string `json:",omitzero"`
-	// Availability of the node for tasks; empty means active. Needs API 1.25.
+	// Availability of the node for tasks; empty means active. Needs API 1.28.
 	Availability NodeAvailability `json:",omitzero"`
 	// Wait goes on when the engine has stopped waiting itself, after 20 seconds,
 	// until it is in the swarm or has failed.
@@ -178,7 +181,7 @@ func (s *SwarmClient) Join(ctx context.Context, token string, managers []string,
 	if token == "" || len(managers) == 0 {
 		return invalid(op, "", "a token and the address of a manager are needed")
 	}
-	call := &call{op: op, method: http.MethodPost, to: to("/swarm/join"),
+	call := &call{op: op, method: http.MethodPost, to: to("/swarm/join"), look: s.lookAtLocal(op, entering),
 		encode: func(agreed negotiation) (version, []byte, error) { return encodeJoin(token, managers, body, agreed) }}
 	err := s.client.do(ctx, call, nil)
 	if !errors.Is(err, ErrInProgress) {
@@ -254,7 +257,8 @@ type LeaveOptions struct {
 //
 // Engine endpoint: POST /swarm/leave
 func (s *SwarmClient) Leave(ctx context.Context, opts *LeaveOptions) error {
-	call := &call{op: "leave swarm", method: http.MethodPost, to: to("/swarm/leave")}
+	const op = "leave swarm"
+	call := &call{op: op, method: http.MethodPost, to: to("/swarm/leave"), look: s.lookAtLocal(op, leaving)}
 	if opts != nil && opts.Force {
 		call.query = url.Values{"force": {"true"}}
 	}
@@ -312,8 +316,9 @@ func (s *SwarmClient) Update(ctx context.Context, cluster *Cluster) error {
 // it happen once, however often it is sent.
 func (s *SwarmClient) post(ctx context.Context, op string, cluster *Cluster, spec wire.Node, query url.Values) error {
 	query.Set("version", strconv.FormatUint(cluster.Version.Index, 10))
-	return s.client.do(ctx, &call{op: op, method: http.MethodPost, to: to("/swarm/update"), query: query,
-		repeat: repeatGuarded, encode: encoder("SwarmSpec", spec)}, nil)
+	_, err := settle(ctx, s.client.do(ctx, &call{op: op, method: http.MethodPost, to: to("/swarm/update"), query: query,
+		repeat: repeatGuarded, encode: encoder("SwarmSpec", spec), look: s.lookAtPost(op, cluster, spec, query)}, nil))
+	return err
 }
 
 // Modify calls change with the swarm as it is, which may then change its Spec,
@@ -488,11 +493,12 @@ func (s *SwarmClient) RotateUnlockKey(ctx context.Context) (string, error) {
 //
 // Engine endpoint: POST /swarm/unlock
 func (s *SwarmClient) Unlock(ctx context.Context, key string) error {
+	const op = "unlock swarm"
 	body, err := toTree(struct{ UnlockKey string }{key})
 	if err != nil {
-		return invalid("unlock swarm", "", "the key is no text")
+		return invalid(op, "", "the key is no text")
 	}
-	return s.client.do(ctx, &call{op: "unlock swarm", method: http.MethodPost, to: to("/swarm/unlock"),
+	return s.client.do(ctx, &call{op: op, method: http.MethodPost, to: to("/swarm/unlock"), look: s.lookAtLocal(op, unlocking),
 		encode: func(agreed negotiation) (version, []byte, error) { return agreed.use, body.Append(nil), nil }}, nil)
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/swarm-go/swarm/internal/wire"
 )
@@ -28,17 +27,17 @@ func (s *SystemClient) Ping(ctx context.Context) error {
 
 // EngineVersion is what GET /version says of the engine.
 type EngineVersion struct {
-	// Platform is the product the engine is part of.
+	// Platform is the product the engine is part of. There since API 1.35.
 	Platform EnginePlatform
 	// Components are the engine and the programs it uses, with their versions.
-	// Engines before 18.06 do not say.
+	// There since API 1.35.
 	Components []ComponentVersion `json:",omitzero"`
 	// Version is the engine's release, "28.5.2".
 	Version string
 	// APIVersion is the newest API version the engine speaks, "1.51".
 	APIVersion string `json:"ApiVersion"`
-	// MinAPIVersion is the oldest API version the engine speaks, "1.24". Engines
-	// before 1.13 do not say.
+	// MinAPIVersion is the oldest API version the engine speaks, "1.24". There
+	// since API 1.25.
 	MinAPIVersion string `json:",omitzero"`
 	// GitCommit is the commit the engine was built from.
 	GitCommit string `json:",omitzero"`
@@ -89,8 +88,7 @@ func (s *SystemClient) Version(ctx context.Context) (*EngineVersion, error) {
 	return version, nil
 }
 
-// EngineInfo is what GET /info says of the engine and of the node it is. Things
-// that engines have ceased to say are in Raw alone.
+// EngineInfo is what GET /info says of the engine and of the node it is.
 type EngineInfo struct {
 	// ID is the engine's ID. It is not its node ID in the swarm.
 	ID string
@@ -103,6 +101,7 @@ type EngineInfo struct {
 	// Labels are the engine's own, as "key=value", not those of its node.
 	Labels []string
 	// GenericResources are the things the node was configured to offer to tasks.
+	// There since API 1.32.
 	GenericResources []GenericResource
 	// NCPU is the number of CPUs.
 	NCPU int
@@ -113,7 +112,8 @@ type EngineInfo struct {
 	OperatingSystem string
 	// OSType is the kind of operating system, "linux" or "windows".
 	OSType string
-	// OSVersion is the version of the operating system. Often empty.
+	// OSVersion is the version of the operating system. Often empty. There since
+	// API 1.41.
 	OSVersion string
 	// Architecture is the hardware as the kernel names it, "x86_64".
 	Architecture string
@@ -144,26 +144,28 @@ type EngineInfo struct {
 	LoggingDriver string
 	// CgroupDriver is who makes cgroups, "systemd" or "cgroupfs".
 	CgroupDriver string
-	// CgroupVersion is "1" or "2".
+	// CgroupVersion is "1" or "2". There since API 1.41.
 	CgroupVersion string `json:",omitzero"`
 	// Runtimes are the container runtimes by name.
 	Runtimes map[string]ContainerRuntime `json:",omitzero"`
 	// DefaultRuntime is the name of the one used by default, "runc".
 	DefaultRuntime string
 	// Isolation is the default isolation of Windows containers. Empty elsewhere.
+	// There since API 1.25.
 	Isolation Isolation
-	// InitBinary is the program used where a container asks for an init.
+	// InitBinary is the program used where a container asks for an init. There
+	// since API 1.25.
 	InitBinary string
-	// ContainerdCommit is what containerd was built from.
+	// ContainerdCommit is what containerd was built from. There since API 1.25.
 	ContainerdCommit ComponentCommit
-	// RuncCommit is what runc was built from.
+	// RuncCommit is what runc was built from. There since API 1.25.
 	RuncCommit ComponentCommit
-	// InitCommit is what the init program was built from.
+	// InitCommit is what the init program was built from. There since API 1.25.
 	InitCommit ComponentCommit
 	// SecurityOptions are what protects containers, "name=seccomp,profile=builtin".
 	SecurityOptions []string
 	// LiveRestoreEnabled says that containers outlive the engine. Swarm mode
-	// excludes it.
+	// excludes it. There since API 1.25.
 	LiveRestoreEnabled bool
 	// ExperimentalBuild says that experimental features are on.
 	ExperimentalBuild bool
@@ -180,12 +182,27 @@ type EngineInfo struct {
 	CPUShares bool
 	// CPUSet says that containers can be bound to CPUs.
 	CPUSet bool
-	// PidsLimit says that limits on processes work.
+	// PidsLimit says that limits on processes work. There since API 1.40.
 	PidsLimit bool
 	// OomKillDisable says that the OOM killer can be kept from a container.
 	OomKillDisable bool
 	// IPv4Forwarding says that the host forwards IPv4.
 	IPv4Forwarding bool
+	// BridgeNfIptables says that packets between containers of one bridge pass the
+	// host's IPv4 firewall. Nil from API 1.50 on, where engines do not say.
+	BridgeNfIptables *bool `json:",omitzero"`
+	// BridgeNfIP6tables is the same for IPv6.
+	BridgeNfIP6tables *bool `json:"BridgeNfIp6tables,omitzero"`
+	// KernelMemory says that limits on kernel memory work. Nil from API 1.42 on,
+	// where there are none.
+	KernelMemory *bool `json:",omitzero"`
+	// KernelMemoryTCP is the same for the memory of TCP. Nil from API 1.42 on. There
+	// since API 1.40.
+	KernelMemoryTCP *bool `json:",omitzero"`
+	// ExecutionDriver is "<not supported>" below API 1.25, and empty from there on.
+	//
+	// Deprecated: engines have had none since 1.11.
+	ExecutionDriver string `json:",omitzero"`
 
 	// IndexServerAddress is the default registry's.
 	IndexServerAddress string
@@ -198,7 +215,7 @@ type EngineInfo struct {
 	// NoProxy is what is reached without proxies.
 	NoProxy string
 	// DefaultAddressPools are where networks of this engine get their subnets from,
-	// if it was configured.
+	// if it was configured. There since API 1.41.
 	DefaultAddressPools []AddressPool `json:",omitzero"`
 	// FirewallBackend is what the engine sets firewall rules with. There since API
 	// 1.49.
@@ -212,7 +229,8 @@ type EngineInfo struct {
 	NRI *NRIInfo `json:",omitzero"`
 	// Containerd is how the engine uses containerd. There since API 1.46.
 	Containerd *ContainerdInfo `json:",omitzero"`
-	// ProductLicense is the engine's license, where it names one.
+	// ProductLicense is the engine's license, where it names one. There since API
+	// 1.39.
 	ProductLicense string `json:",omitzero"`
 
 	// Debug says that the engine writes debug messages, and fills the next three.
@@ -224,7 +242,7 @@ type EngineInfo struct {
 	// NEventsListener is how many clients watch events.
 	NEventsListener int
 
-	// Warnings are the engine's about its configuration.
+	// Warnings are the engine's about its configuration. There since API 1.39.
 	Warnings []string
 	// Raw is the engine's JSON as received.
 	Raw json.RawMessage `json:"-"`
@@ -254,7 +272,7 @@ type SwarmInfo struct {
 	// Cluster is the swarm as [SwarmClient.Inspect] reads it, but without join
 	// tokens. Nil unless this is a manager; without a leader it says nothing.
 	Cluster *Cluster `json:",omitzero"`
-	// Warnings are the engine's about the swarm.
+	// Warnings are the engine's about the swarm. There since API 1.39.
 	Warnings []string `json:",omitzero"`
 }
 
@@ -266,7 +284,7 @@ type EnginePlugins struct {
 	Network []string
 	// Authorization are the authorization plugins.
 	Authorization []string
-	// Log are the log drivers.
+	// Log are the log drivers. There since API 1.30.
 	Log []string
 }
 
@@ -276,11 +294,12 @@ type ContainerRuntime struct {
 	Path string `json:"path,omitzero"`
 	// Args are its arguments.
 	Args []string `json:"runtimeArgs,omitzero"`
-	// Type is containerd's name for the runtime, where it is no program.
+	// Type is containerd's name for the runtime, where it is no program. There
+	// since API 1.42.
 	Type string `json:"runtimeType,omitzero"`
-	// Options are those of Type, as they were configured.
+	// Options are those of Type, as they were configured. There since API 1.42.
 	Options json.RawMessage `json:"options,omitzero"`
-	// Status is what the runtime says it can do.
+	// Status is what the runtime says it can do. There since API 1.44.
 	Status map[string]string `json:"status,omitzero"`
 }
 
@@ -288,6 +307,9 @@ type ContainerRuntime struct {
 type ComponentCommit struct {
 	// ID is the commit.
 	ID string
+	// Expected is the commit that the engine was made for. Nil where the engine does
+	// not say, as newer ones.
+	Expected *string `json:",omitzero"`
 }
 
 // RegistryServiceConfig is how an engine deals with registries.
@@ -298,6 +320,13 @@ type RegistryServiceConfig struct {
 	IndexConfigs map[string]RegistryIndex
 	// Mirrors are the mirrors of Docker Hub.
 	Mirrors []string
+	// AllowNondistributableArtifactsCIDRs are address ranges of registries that
+	// restricted layers are pushed to. Engines from 28.0 on do not have them. There
+	// since API 1.32.
+	AllowNondistributableArtifactsCIDRs []string `json:",omitzero"`
+	// AllowNondistributableArtifactsHostnames is the same for names of registries.
+	// There since API 1.32.
+	AllowNondistributableArtifactsHostnames []string `json:",omitzero"`
 }
 
 // RegistryIndex is how an engine deals with one registry.
@@ -383,11 +412,11 @@ type DiskUsage struct {
 	Containers DiskUsageSummary
 	// Volumes are the volumes of this engine.
 	Volumes DiskUsageSummary
-	// BuildCache is what builds have left.
+	// BuildCache is what builds have left. There since API 1.39.
 	BuildCache DiskUsageSummary
 	// Raw is the engine's JSON as received, with every single object. Its form
-	// depends on the API version.
-	Raw json.RawMessage
+	// depends on the API version. It is what is encoded, where there is one.
+	Raw json.RawMessage `json:"-"`
 }
 
 // DiskUsageSummary is what one kind of object takes up.
@@ -440,12 +469,11 @@ func (s *SystemClient) DiskUsage(ctx context.Context, opts *DiskUsageOptions) (*
 		}
 	}
 	call := &call{op: op, method: http.MethodGet, to: to("/system/df"), query: query, repeat: repeatRead}
-	var usage *DiskUsage
-	err := s.client.fetch(ctx, call, func(body json.RawMessage) (err error) {
-		usage, err = decodeDiskUsage(body)
-		return err
-	})
-	return usage, err
+	usage := new(DiskUsage)
+	if err := s.client.fetch(ctx, call, func(body json.RawMessage) error { return usage.UnmarshalJSON(body) }); err != nil {
+		return nil, err
+	}
+	return usage, nil
 }
 
 // summedUsage is the form of a kind of object from API 1.52 on.
@@ -453,8 +481,20 @@ type summedUsage struct {
 	ActiveCount, TotalCount, Reclaimable, TotalSize int64
 }
 
-func (u summedUsage) summary() DiskUsageSummary {
+func (u *summedUsage) summary() DiskUsageSummary {
+	if u == nil {
+		return DiskUsageSummary{}
+	}
 	return DiskUsageSummary{Count: u.TotalCount, InUse: u.ActiveCount, SizeBytes: u.TotalSize, ReclaimableBytes: u.Reclaimable}
+}
+
+func (s DiskUsageSummary) summed() *summedUsage {
+	return &summedUsage{TotalCount: s.Count, ActiveCount: s.InUse, TotalSize: s.SizeBytes, Reclaimable: s.ReclaimableBytes}
+}
+
+// summedUsages is the form of the answer from API 1.52 on.
+type summedUsages struct {
+	ImageUsage, ContainerUsage, VolumeUsage, BuildCacheUsage *summedUsage
 }
 
 // listedUsage are the objects themselves, which engines list below API 1.52.
@@ -474,29 +514,32 @@ type listedUsage struct {
 	}
 }
 
-func decodeDiskUsage(raw json.RawMessage) (*DiskUsage, error) {
-	var usage struct {
-		ImageUsage, ContainerUsage, VolumeUsage, BuildCacheUsage *summedUsage
+// MarshalJSON writes Raw, and without one the sums as engines write them from API
+// 1.52 on.
+func (d DiskUsage) MarshalJSON() ([]byte, error) {
+	if len(d.Raw) > 0 {
+		return d.Raw, nil
 	}
-	if err := wire.Unmarshal(raw, &usage); err != nil {
-		return nil, err
+	return wire.Marshal(summedUsages{d.Images.summed(), d.Containers.summed(), d.Volumes.summed(), d.BuildCache.summed()})
+}
+
+// UnmarshalJSON reads what engines write, in every form.
+func (d *DiskUsage) UnmarshalJSON(data []byte) error {
+	var usage summedUsages
+	if err := wire.Unmarshal(data, &usage); err != nil {
+		return err
 	}
-	d := &DiskUsage{Raw: raw}
-	if usage.ImageUsage == nil && usage.ContainerUsage == nil && usage.VolumeUsage == nil && usage.BuildCacheUsage == nil {
-		var listed listedUsage
-		if err := wire.Unmarshal(raw, &listed); err != nil {
-			return nil, err
-		}
-		listed.addUp(d)
-		return d, nil
+	*d = DiskUsage{Images: usage.ImageUsage.summary(), Containers: usage.ContainerUsage.summary(),
+		Volumes: usage.VolumeUsage.summary(), BuildCache: usage.BuildCacheUsage.summary(), Raw: slices.Clone(data)}
+	if usage != (summedUsages{}) {
+		return nil
 	}
-	for summary, summed := range map[*DiskUsageSummary]*summedUsage{&d.Images: usage.ImageUsage, &d.Containers: usage.ContainerUsage,
-		&d.Volumes: usage.VolumeUsage, &d.BuildCache: usage.BuildCacheUsage} {
-		if summed != nil {
-			*summary = summed.summary()
-		}
+	var listed listedUsage
+	if err := wire.Unmarshal(data, &listed); err != nil {
+		return err
 	}
-	return d, nil
+	listed.addUp(d)
+	return nil
 }
 
 // addUp counts as the docker command does.
@@ -574,13 +617,13 @@ func (r AuthResult) LogValue() slog.Value { return slog.StringValue(r.String()) 
 // Engine endpoint: POST /auth
 func (s *SystemClient) CheckAuth(ctx context.Context, auth RegistryAuth) (*AuthResult, error) {
 	const op = "check registry credentials"
-	registry := auth.ServerAddress[strings.LastIndex(auth.ServerAddress, "@")+1:] // not what may be a password
+	registry := auth.server()
 	if auth == (RegistryAuth{}) {
 		return nil, invalid(op, registry, "registry credentials are empty")
 	}
 	call := &call{op: op, object: registry, method: http.MethodPost, to: to("/auth"), repeat: repeatUnsent,
 		encode: func(agreed negotiation) (version, []byte, error) {
-			encoded, err := wire.Marshal(auth)
+			encoded, err := wire.Marshal(sentAuth(auth))
 			if err != nil {
 				err = errors.New("registry credentials cannot be encoded")
 			}

@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -26,7 +28,9 @@ type TaskSpec struct {
 	// to the engine: always, after 5s, as [DefaultRestartPolicy] has it. A job's
 	// task that has ended well is never replaced.
 	RestartPolicy *RestartPolicy `json:",omitzero"`
-	// Placement says on which nodes tasks may run. Nil: on all.
+	// Placement says on which nodes tasks may run. Nil: on all. A service that has
+	// one keeps an empty one: managers of all versions crash on a change that takes
+	// it away and nothing else, also if a rollback does.
 	Placement *Placement `json:",omitzero"`
 	// Networks are the networks that tasks are attached to. Engines replace
 	// names by IDs.
@@ -56,6 +60,8 @@ const (
 	// one of its networks.
 	RuntimeAttachment Runtime = "attachment"
 )
+
+var runtimes = []Runtime{RuntimeContainer, RuntimePlugin, RuntimeAttachment}
 
 // PluginSpec is an engine plugin to install.
 type PluginSpec struct {
@@ -276,10 +282,10 @@ type Task struct {
 	// UpdatedAt is when the task last changed.
 	UpdatedAt time.Time
 	// Name is empty for the tasks of services. They are called after their
-	// service and Slot, or NodeID for a global service.
+	// service and Slot, or NodeID for a global service. There since API 1.25.
 	Name string `json:",omitzero"`
 	// Labels are empty for the tasks of services; see those of the service and
-	// of the ContainerSpec.
+	// of the ContainerSpec. There since API 1.25.
 	Labels map[string]string `json:",omitzero"`
 	// Spec is what the task runs: a copy of its service's TaskTemplate as it was
 	// when the task was made.
@@ -329,7 +335,8 @@ type TaskStatus struct {
 	Err string `json:",omitzero"`
 	// ContainerStatus tells about the task's container. Nil until it has one.
 	ContainerStatus *ContainerStatus `json:",omitzero"`
-	// PortStatus are the ports opened on the task's node for [PublishHost].
+	// PortStatus are the ports opened on the task's node for [PublishHost]. There
+	// since API 1.25.
 	PortStatus PortStatus
 }
 
@@ -394,15 +401,33 @@ const (
 	TaskOrphaned TaskState = "orphaned"
 )
 
+// taskStates are the states in the order of a task's life.
+var taskStates = []TaskState{TaskNew, TaskAllocated, TaskPending, TaskAssigned, TaskAccepted, TaskPreparing, TaskReady, TaskStarting, TaskRunning,
+	TaskComplete, TaskShutdown, TaskFailed, TaskRejected, TaskRemove, TaskOrphaned}
+
 // Terminal says whether a task in this state has ended for good. It is false for
 // a state this package does not know.
-func (s TaskState) Terminal() bool {
-	switch s {
-	case TaskComplete, TaskShutdown, TaskFailed, TaskRejected, TaskRemove, TaskOrphaned:
-		return true
-	default:
-		return false
+func (s TaskState) Terminal() bool { return s.order() >= TaskComplete.order() }
+
+// Active says whether a task in this state is with its node: the node has been
+// given it, and it has not ended. It is true for a state this package does not
+// know.
+func (s TaskState) Active() bool { return s.order() >= TaskAssigned.order() && !s.Terminal() }
+
+// order counts how far a state is in a task's life. One that is not known is taken
+// for something between running and the end.
+func (s TaskState) order() int {
+	if i := slices.Index(taskStates, s); i >= 0 {
+		return 2 * i
 	}
+	return TaskRunning.order() + 1
+}
+
+// CompareTaskStates orders states by how far a task in them has come, from
+// [TaskNew] to [TaskOrphaned]. States that this package does not know come after
+// [TaskRunning] and before those that are terminal, in the order of their names.
+func CompareTaskStates(a, b TaskState) int {
+	return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a, b))
 }
 
 // NetworkAttachment is a network that a task is attached to.
@@ -453,9 +478,10 @@ type AttachedNetworkSpec struct {
 	Ingress bool `json:",omitzero"`
 	// IPAMOptions are the addresses that were asked for.
 	IPAMOptions *AttachedNetworkIPAM `json:",omitzero"`
-	// ConfigFrom names the network whose configuration this one uses.
+	// ConfigFrom names the network whose configuration this one uses. There since
+	// API 1.30.
 	ConfigFrom *NetworkConfigSource `json:",omitzero"`
-	// Scope is where the network exists, such as swarm.
+	// Scope is where the network exists, such as swarm. There since API 1.30.
 	Scope string `json:",omitzero"`
 }
 

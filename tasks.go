@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -21,6 +22,34 @@ type TaskClient struct{ client *Client }
 // Engine endpoint: GET /tasks/{id}
 func (t *TaskClient) Inspect(ctx context.Context, id string) (*Task, error) {
 	return inspectObject(ctx, t.client, &call{op: "inspect task", object: id, to: to("/tasks/{id}", id)}, decodeTask)
+}
+
+// InspectAll reads several tasks, each by ID or unique prefix of one, and returns
+// them in the order of the IDs. Those that do not exist are left out, and the
+// error is [ErrNotFound] and names all of them; so is a prefix of several IDs,
+// which is [ErrAmbiguousRef]. Any other error ends it without a result.
+//
+// Engine endpoint: GET /tasks/{id}
+func (t *TaskClient) InspectAll(ctx context.Context, ids ...string) ([]Task, error) {
+	return inspectAll(ids, func(id string) (*Task, error) { return t.Inspect(ctx, id) })
+}
+
+// inspectAll reads the objects that refs name as far as they do, and joins the
+// errors of those that do not.
+func inspectAll[T any](refs []string, inspect func(ref string) (*T, error)) (found []T, err error) {
+	var unknown []error
+	for _, ref := range refs {
+		object, err := inspect(ref)
+		switch {
+		case err == nil:
+			found = append(found, *object)
+		case errors.Is(err, ErrNotFound), errors.Is(err, ErrAmbiguousRef):
+			unknown = append(unknown, err)
+		default:
+			return nil, err
+		}
+	}
+	return found, errors.Join(unknown...)
 }
 
 func decodeTask(raw json.RawMessage) (Task, error) {
@@ -82,6 +111,9 @@ func (o *TaskListOptions) query() (url.Values, error) {
 		f.add("_up-to-date", "true")
 	}
 	if o.Runtime != "" {
+		if !slices.Contains(runtimes, o.Runtime) {
+			return nil, fmt.Errorf("unknown runtime %q", o.Runtime)
+		}
 		f.add("runtime", string(o.Runtime))
 	}
 	return f.query(), nil

@@ -289,8 +289,21 @@ func (c *sshConn) wait(cmd *exec.Cmd) {
 	c.dialer.forget(c)
 }
 
-// ping makes a first request. Any answer will do.
+// ping makes a first request. Any answer will do. That ssh has failed may show
+// when it is sent, or when the answer is read.
 func (c *sshConn) ping() error {
+	err := c.askPing()
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // the error of the dial has the rest
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) {
+		return c.failure(errors.New("the connection ended before the engine answered"))
+	}
+	return err
+}
+
+func (c *sshConn) askPing() error {
 	const request = "GET /_ping HTTP/1.1\r\nHost: " + fakeHost + "\r\nUser-Agent: swarm-go\r\n\r\n"
 	if _, err := io.WriteString(c, request); err != nil {
 		return err
@@ -306,10 +319,8 @@ func (c *sshConn) ping() error {
 	}
 	var op *net.OpError
 	switch {
-	case errors.As(err, &op):
-		return op.Err
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return c.failure(errors.New("the connection ended before the engine answered"))
+	case errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
+		return err
 	case err != nil:
 		return errors.New(clip(err.Error(), 256)) // it quotes what came
 	case response.Close:

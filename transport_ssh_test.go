@@ -277,6 +277,24 @@ func TestSSHFailuresSayWhy(t *testing.T) {
 	}
 }
 
+// Under load ssh has often ended before anything is written to it.
+func TestSSHThatFailsBeforeThePingSaysTheSame(t *testing.T) {
+	noLeaks(t)
+	for mode, want := range map[string]string{
+		"refused": `exit status 255: banner of the host; \x1b[31mPermission denied\x1b[0m (publickey).`,
+		"quiet":   "the connection ended before the engine answered",
+	} {
+		installSSH(t, mode)
+		dialer, err := newSSHDialer(&endpoint{scheme: "ssh", address: "me@engine.invalid"}, testConfig(nil))
+		require.NoError(t, err)
+		conn, err := dialer.start()
+		require.NoError(t, err)
+		<-conn.ended
+		assert.EqualError(t, conn.ping(), want)
+		conn.kill()
+	}
+}
+
 func TestSSHFailureIsAnExitError(t *testing.T) {
 	_, err := openSSH(t, "refused").dial(t.Context())
 	var exit *exec.ExitError

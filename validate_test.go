@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -64,17 +65,24 @@ func TestValidateDrawsTheBordersOfTheTable(t *testing.T) {
 	}
 }
 
-func TestValidateDrawsTheBordersOfSecretsAndConfigs(t *testing.T) {
-	testDataBorders(t, "secret.json", secretRules, SecretSpec.Validate)
-	testDataBorders(t, "config.json", configRules, ConfigSpec.Validate)
+func TestValidateDrawsTheBordersOfOtherSpecs(t *testing.T) {
+	testBorders(t, "secret.json", secretRules, SecretSpec{}, SecretSpec.Validate)
+	testBorders(t, "config.json", configRules, ConfigSpec{}, ConfigSpec.Validate)
+	testBorders(t, "network.json", networkRules, NetworkSpec{Name: "validated"}, NetworkSpec.Validate)
+	testBorders(t, "volume.json", volumeRules, VolumeSpec{Name: "validated"}, VolumeSpec.Validate)
+	testBorders(t, "swarm.json", swarmRules, SwarmSpec{}, SwarmSpec.Validate)
+	testBorders(t, "node.json", nodeRules, NodeSpec{Role: RoleManager, Availability: NodeActive}, NodeSpec.Validate)
 }
 
-func testDataBorders[T any](t *testing.T, file string, rules []specRule[T], validate func(T) error) {
+// testBorders merges the specs of borders into a spec that engines take.
+func testBorders[T any](t *testing.T, file string, rules []specRule[T], good T, validate func(T) error) {
 	borders := readBorders(t, file)
 	assertEveryRuleHasABorder(t, rules, borders)
 	decode := func(text []byte) T {
-		var spec T
-		require.NoError(t, json.Unmarshal(withData(text), &spec))
+		spec := good
+		decoder := json.NewDecoder(bytes.NewReader(withData(text)))
+		decoder.DisallowUnknownFields()
+		require.NoError(t, decoder.Decode(&spec), "%s", text)
 		return spec
 	}
 	for _, b := range borders {
@@ -100,10 +108,7 @@ func withData(spec []byte) []byte {
 // assertEveryRuleHasABorder fails for a rule without specs on both sides.
 func assertEveryRuleHasABorder[T any](t *testing.T, rules []specRule[T], borders []border) {
 	t.Helper()
-	var ids, have []string
-	for _, rule := range rules {
-		ids = append(ids, rule.id)
-	}
+	var have []string
 	for _, b := range borders {
 		have = append(have, b.ID)
 		assert.NotEmpty(t, b.Accepted, "%s has no accepted spec", b.ID)
@@ -113,7 +118,7 @@ func assertEveryRuleHasABorder[T any](t *testing.T, rules []specRule[T], borders
 			assert.NotEmpty(t, refused.Says, b.ID)
 		}
 	}
-	assert.ElementsMatch(t, ids, have)
+	assert.ElementsMatch(t, ids(rules), have)
 }
 
 // assertProblem expects exactly one problem.
@@ -164,6 +169,18 @@ func TestProblemsHoldNoSecrets(t *testing.T) {
 	assert.NotContains(t, err.Error(), "hunter2")
 }
 
+func TestProblemsOfVolumesHoldNoOptions(t *testing.T) {
+	err := VolumeSpec{DriverOpts: map[string]string{"password": "hunter2", "o": "hunter2", "size": "hunter2"}}.Validate()
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestProblemsOfSwarmsHoldNoKeys(t *testing.T) {
+	err := SwarmSpec{CAConfig: CAConfig{SigningCAKey: "hunter2"}}.Validate()
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
 func TestProblemsOfSecretsHoldNoData(t *testing.T) {
 	err := SecretSpec{Name: "-", Data: []byte("hunter2"), Driver: &Driver{}}.Validate()
 	require.Error(t, err)
@@ -181,4 +198,30 @@ func FuzzValidate(f *testing.F) {
 			assert.ErrorIs(t, err, ErrInvalid)
 		}
 	})
+}
+
+func FuzzValidateOtherSpecs(f *testing.F) {
+	f.Add([]byte(`{"Name":"a","IPAM":{"Config":[{"Subnet":"10.0.0.0/8","Gateway":"x","IPRange":"y"}]},"DriverOpts":{"size":"1"},"ClusterVolumeSpec":{"Secrets":[{}]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		fuzzSpec[NetworkSpec](t, text)
+		fuzzSpec[VolumeSpec](t, text)
+		fuzzSpec[SwarmSpec](t, text)
+		fuzzSpec[NodeSpec](t, text)
+		fuzzSpec[SecretSpec](t, text)
+		fuzzSpec[ConfigSpec](t, text)
+	})
+}
+
+func fuzzSpec[T interface {
+	Validate() error
+	Lint(apiVersion string) []Problem
+}](t *testing.T, text []byte) {
+	var spec T
+	if json.Unmarshal(text, &spec) != nil {
+		return
+	}
+	spec.Lint("1.24")
+	if err := spec.Validate(); err != nil {
+		assert.ErrorIs(t, err, ErrInvalid)
+	}
 }

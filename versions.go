@@ -28,14 +28,16 @@ type since struct {
 }
 
 // below is what an engine that knows a field does with it in a request of an
-// API version below the field's. An engine whose own newest version is below
-// does not know the field and drops it, or answers 404 where it is an endpoint.
+// API version below the field's, or in the answer. An engine whose own newest
+// version is below does not know the field and drops it, or answers 404 where it
+// is an endpoint.
 type below byte
 
 const (
 	kept     below = iota // takes it all the same
 	stripped              // drops it and says nothing
 	harmless              // drops it, and nothing is lost with it: never refused here
+	refused               // answers with an error
 	lost                  // drops it and says nothing, at every version so far
 	until51               // takes it; engines from 1.52 on drop it and say nothing
 )
@@ -160,10 +162,6 @@ var versionTable = []since{
 	{"GET /networks/{id} ?verbose", 28, kept},
 	{"POST /networks/create", 24, kept},
 	{"DELETE /networks/{id}", 24, kept},
-	{"POST /networks/prune", 25, kept},
-	{"POST /networks/prune ?filters", 25, kept},
-	{"POST /networks/prune filter:label", 29, kept},
-	{"POST /networks/prune filter:until", 28, kept},
 
 	// Volumes.
 	{"GET /volumes", 24, kept},
@@ -178,10 +176,6 @@ var versionTable = []since{
 	{"PUT /volumes/{name} ?version", 42, kept},
 	{"DELETE /volumes/{name}", 24, kept},
 	{"DELETE /volumes/{name} ?force", 25, kept},
-	{"POST /volumes/prune", 25, kept},
-	{"POST /volumes/prune ?filters", 25, kept},
-	{"POST /volumes/prune filter:all", 42, kept},
-	{"POST /volumes/prune filter:label", 29, kept},
 
 	// Events.
 	{"GET /events", 24, kept},
@@ -221,7 +215,7 @@ var versionTable = []since{
 	{"ConfigSpec.Name", 30, kept},
 	{"ConfigSpec.Labels", 30, kept},
 	{"ConfigSpec.Data", 30, kept},
-	{"ConfigSpec.Templating", 37, kept}, // engines refuse it below
+	{"ConfigSpec.Templating", 37, refused},
 
 	{"Secret.ID", 25, kept},
 	{"Secret.Version", 25, kept},
@@ -232,7 +226,7 @@ var versionTable = []since{
 	{"SecretSpec.Labels", 25, kept},
 	{"SecretSpec.Data", 25, kept},
 	{"SecretSpec.Driver", 31, kept},
-	{"SecretSpec.Templating", 37, kept}, // engines refuse it below
+	{"SecretSpec.Templating", 37, refused},
 
 	{"Node.ID", 24, kept},
 	{"Node.Version", 24, kept},
@@ -264,7 +258,7 @@ var versionTable = []since{
 	{"NodeCSIInfo.NodeID", 42, kept},
 	{"NodeCSIInfo.MaxVolumesPerNode", 42, kept},
 	{"NodeCSIInfo.AccessibleTopology", 42, kept},
-	{"Topology.Segments", 42, kept},
+	{"Topology.Segments", 42, stripped},
 	{"NodeStatus.State", 24, kept},
 	{"NodeStatus.Message", 24, kept},
 	{"NodeStatus.Addr", 25, kept},
@@ -618,15 +612,55 @@ var versionTable = []since{
 	{"InitOptions.ForceNewCluster", 24, kept},
 	{"InitOptions.Spec", 24, kept},
 	{"InitOptions.AutoLockManagers", 25, kept},
-	{"InitOptions.Availability", 29, kept}, // in no published document
+	{"InitOptions.Availability", 28, kept}, // in no published document; docker 17.04 brought it
 	{"JoinOptions.ListenAddr", 24, kept},
 	{"JoinOptions.AdvertiseAddr", 24, kept},
 	{"JoinOptions.DataPathAddr", 30, kept},
-	{"JoinOptions.Availability", 25, kept}, // in no published document
+	{"JoinOptions.Availability", 28, kept}, // in no published document; docker 17.04 brought it
+
+	{"Network.Name", 24, kept},
+	{"Network.Id", 24, kept},
+	{"Network.Created", 25, kept},
+	{"Network.Scope", 24, kept},
+	{"Network.Driver", 24, kept},
+	{"Network.EnableIPv4", 48, kept},
+	{"Network.EnableIPv6", 24, kept},
+	{"Network.IPAM", 24, kept},
+	{"Network.Internal", 24, kept},
+	{"Network.Attachable", 25, kept},
+	{"Network.Ingress", 29, kept},
+	{"Network.ConfigFrom", 30, kept}, // documented since 1.41
+	{"Network.ConfigOnly", 30, kept}, // documented since 1.41
+	{"Network.Containers", 24, kept},
+	{"Network.Options", 24, kept},
+	{"Network.Labels", 24, kept},
+	{"Network.Peers", 25, kept}, // documented since 1.41
+	{"Network.Services", 28, kept},
+	{"Network.Status", 52, kept},
+	{"EndpointResource.Name", 24, kept},
+	{"EndpointResource.EndpointID", 24, kept},
+	{"EndpointResource.MacAddress", 24, kept},
+	{"EndpointResource.IPv4Address", 24, kept},
+	{"EndpointResource.IPv6Address", 24, kept},
+	{"PeerInfo.Name", 25, kept},
+	{"PeerInfo.IP", 25, kept},
+	{"NetworkService.VIP", 28, kept},
+	{"NetworkService.Ports", 28, kept},
+	{"NetworkService.LocalLBIndex", 28, kept},
+	{"NetworkService.Tasks", 28, kept},
+	{"NetworkTask.Name", 28, kept},
+	{"NetworkTask.EndpointID", 28, kept},
+	{"NetworkTask.EndpointIP", 28, kept},
+	{"NetworkTask.Info", 28, kept},
+	{"NetworkStatus.IPAM", 52, kept},
+	{"IPAMStatus.Subnets", 52, kept},
+	{"SubnetStatus.IPsInUse", 52, kept},
+	{"SubnetStatus.DynamicIPsAvailable", 52, kept},
+
 	{"NetworkSpec.Name", 24, kept},
 	{"NetworkSpec.Driver", 24, kept},
 	{"NetworkSpec.Scope", 30, kept},
-	{"NetworkSpec.EnableIPv4", 48, kept},
+	{"NetworkSpec.EnableIPv4", 48, stripped},
 	{"NetworkSpec.EnableIPv6", 24, kept},
 	{"NetworkSpec.IPAM", 24, kept},
 	{"NetworkSpec.Internal", 24, kept},
@@ -645,35 +679,226 @@ var versionTable = []since{
 	{"IPAMConfig.Gateway", 24, kept},
 	{"IPAMConfig.AuxiliaryAddresses", 24, kept},
 
+	{"Volume.Name", 24, kept},
+	{"Volume.Driver", 24, kept},
+	{"Volume.Mountpoint", 24, kept},
+	{"Volume.Scope", 24, kept},
+	{"Volume.CreatedAt", 31, kept},
+	{"Volume.Options", 25, kept},
+	{"Volume.Labels", 24, kept},
+	{"Volume.Status", 24, kept},
+	{"Volume.UsageData", 25, kept},
+	{"Volume.ClusterVolume", 42, stripped},
+	{"VolumeUsage.Size", 25, kept},
+	{"VolumeUsage.RefCount", 25, kept},
+	{"ClusterVolume.ID", 42, stripped},
+	{"ClusterVolume.Version", 42, stripped},
+	{"ClusterVolume.CreatedAt", 42, stripped},
+	{"ClusterVolume.UpdatedAt", 42, stripped},
+	{"ClusterVolume.Spec", 42, stripped},
+	{"ClusterVolume.PublishStatus", 42, stripped},
+	{"ClusterVolume.Info", 42, stripped},
+	{"PublishStatus.NodeID", 42, stripped},
+	{"PublishStatus.State", 42, stripped},
+	{"PublishStatus.PublishContext", 42, stripped},
+	{"ClusterVolumeInfo.CapacityBytes", 42, stripped},
+	{"ClusterVolumeInfo.VolumeContext", 42, stripped},
+	{"ClusterVolumeInfo.VolumeID", 42, stripped},
+	{"ClusterVolumeInfo.AccessibleTopology", 42, stripped},
+
 	{"VolumeSpec.Name", 24, kept},
 	{"VolumeSpec.Driver", 24, kept},
 	{"VolumeSpec.DriverOpts", 24, kept},
 	{"VolumeSpec.Labels", 24, kept},
-	{"VolumeSpec.ClusterVolumeSpec", 42, kept},
+	{"VolumeSpec.ClusterVolumeSpec", 42, stripped},
 
-	{"ClusterVolumeSpec.Group", 42, kept},
-	{"ClusterVolumeSpec.AccessMode", 42, kept},
-	{"ClusterVolumeSpec.AccessibilityRequirements", 42, kept},
-	{"ClusterVolumeSpec.CapacityRange", 42, kept},
-	{"ClusterVolumeSpec.Secrets", 42, kept},
-	{"ClusterVolumeSpec.Availability", 42, kept},
+	{"ClusterVolumeSpec.Group", 42, stripped},
+	{"ClusterVolumeSpec.AccessMode", 42, stripped},
+	{"ClusterVolumeSpec.AccessibilityRequirements", 42, stripped},
+	{"ClusterVolumeSpec.CapacityRange", 42, stripped},
+	{"ClusterVolumeSpec.Secrets", 42, stripped},
+	{"ClusterVolumeSpec.Availability", 42, stripped},
 
-	{"VolumeAccessMode.Scope", 42, kept},
-	{"VolumeAccessMode.Sharing", 42, kept},
-	{"VolumeAccessMode.MountVolume", 42, kept},
-	{"VolumeAccessMode.BlockVolume", 42, kept},
+	{"VolumeAccessMode.Scope", 42, stripped},
+	{"VolumeAccessMode.Sharing", 42, stripped},
+	{"VolumeAccessMode.MountVolume", 42, stripped},
+	{"VolumeAccessMode.BlockVolume", 42, stripped},
 
-	{"VolumeMountAccess.FsType", 42, kept},
-	{"VolumeMountAccess.MountFlags", 42, kept},
+	{"VolumeMountAccess.FsType", 42, stripped},
+	{"VolumeMountAccess.MountFlags", 42, stripped},
 
-	{"TopologyRequirement.Requisite", 42, kept},
-	{"TopologyRequirement.Preferred", 42, kept},
+	{"TopologyRequirement.Requisite", 42, stripped},
+	{"TopologyRequirement.Preferred", 42, stripped},
 
-	{"CapacityRange.RequiredBytes", 42, kept},
-	{"CapacityRange.LimitBytes", 42, kept},
+	{"CapacityRange.RequiredBytes", 42, stripped},
+	{"CapacityRange.LimitBytes", 42, stripped},
 
-	{"VolumeSecret.Key", 42, kept},
-	{"VolumeSecret.Secret", 42, kept},
+	{"VolumeSecret.Key", 42, stripped},
+	{"VolumeSecret.Secret", 42, stripped},
+
+	{"Event.Type", 24, kept},
+	{"Event.Action", 24, kept},
+	{"Event.Actor", 24, kept},
+	{"Event.scope", 30, kept}, // documented since 1.40
+	{"Event.time", 24, kept},  // and timeNano
+	{"Event.status", 24, kept},
+	{"Event.id", 24, kept},
+	{"Event.from", 24, kept},
+	{"EventActor.ID", 24, kept},
+	{"EventActor.Attributes", 24, kept},
+
+	{"EngineVersion.Platform", 35, kept},
+	{"EngineVersion.Components", 35, kept},
+	{"EngineVersion.Version", 24, kept},
+	{"EngineVersion.ApiVersion", 24, kept},
+	{"EngineVersion.MinAPIVersion", 25, kept},
+	{"EngineVersion.GitCommit", 24, kept},
+	{"EngineVersion.GoVersion", 24, kept},
+	{"EngineVersion.Os", 24, kept},
+	{"EngineVersion.Arch", 24, kept},
+	{"EngineVersion.KernelVersion", 24, kept},
+	{"EngineVersion.Experimental", 24, kept},
+	{"EngineVersion.BuildTime", 24, kept},
+	{"EnginePlatform.Name", 35, kept},
+	{"ComponentVersion.Name", 35, kept},
+	{"ComponentVersion.Version", 35, kept},
+	{"ComponentVersion.Details", 35, kept},
+
+	{"EngineInfo.ID", 24, kept},
+	{"EngineInfo.Name", 24, kept},
+	{"EngineInfo.Swarm", 24, kept},
+	{"EngineInfo.ServerVersion", 24, kept},
+	{"EngineInfo.Labels", 24, kept},
+	{"EngineInfo.GenericResources", 32, kept},
+	{"EngineInfo.NCPU", 24, kept},
+	{"EngineInfo.MemTotal", 24, kept},
+	{"EngineInfo.OperatingSystem", 24, kept},
+	{"EngineInfo.OSType", 24, kept},
+	{"EngineInfo.OSVersion", 41, kept},
+	{"EngineInfo.Architecture", 24, kept},
+	{"EngineInfo.KernelVersion", 24, kept},
+	{"EngineInfo.SystemTime", 24, kept},
+	{"EngineInfo.Containers", 24, kept},
+	{"EngineInfo.ContainersRunning", 24, kept},
+	{"EngineInfo.ContainersPaused", 24, kept},
+	{"EngineInfo.ContainersStopped", 24, kept},
+	{"EngineInfo.Images", 24, kept},
+	{"EngineInfo.Plugins", 24, kept},
+	{"EngineInfo.Driver", 24, kept},
+	{"EngineInfo.DriverStatus", 24, kept},
+	{"EngineInfo.DockerRootDir", 24, kept},
+	{"EngineInfo.LoggingDriver", 24, kept},
+	{"EngineInfo.CgroupDriver", 24, kept},
+	{"EngineInfo.CgroupVersion", 41, kept},
+	{"EngineInfo.Runtimes", 24, kept},         // documented since 1.32
+	{"EngineInfo.DefaultRuntime", 24, kept},   // documented since 1.32
+	{"EngineInfo.Isolation", 25, kept},        // documented since 1.32
+	{"EngineInfo.InitBinary", 25, kept},       // documented since 1.32
+	{"EngineInfo.ContainerdCommit", 25, kept}, // documented since 1.32
+	{"EngineInfo.RuncCommit", 25, kept},       // documented since 1.32
+	{"EngineInfo.InitCommit", 25, kept},       // documented since 1.32
+	{"EngineInfo.SecurityOptions", 24, kept},
+	{"EngineInfo.LiveRestoreEnabled", 25, kept}, // documented since 1.32
+	{"EngineInfo.ExperimentalBuild", 24, kept},
+	{"EngineInfo.MemoryLimit", 24, kept},
+	{"EngineInfo.SwapLimit", 24, kept},
+	{"EngineInfo.CpuCfsPeriod", 24, kept},
+	{"EngineInfo.CpuCfsQuota", 24, kept},
+	{"EngineInfo.CPUShares", 24, kept},
+	{"EngineInfo.CPUSet", 24, kept},
+	{"EngineInfo.PidsLimit", 40, kept},
+	{"EngineInfo.OomKillDisable", 24, kept},
+	{"EngineInfo.IPv4Forwarding", 24, kept},
+	{"EngineInfo.BridgeNfIptables", 24, kept},
+	{"EngineInfo.BridgeNfIp6tables", 24, kept},
+	{"EngineInfo.KernelMemory", 24, kept}, // documented since 1.36
+	{"EngineInfo.KernelMemoryTCP", 40, kept},
+	{"EngineInfo.ExecutionDriver", 24, kept},
+	{"EngineInfo.IndexServerAddress", 24, kept},
+	{"EngineInfo.RegistryConfig", 24, kept},
+	{"EngineInfo.HttpProxy", 24, kept},
+	{"EngineInfo.HttpsProxy", 24, kept},
+	{"EngineInfo.NoProxy", 24, kept},
+	{"EngineInfo.DefaultAddressPools", 41, kept},
+	{"EngineInfo.FirewallBackend", 49, stripped},
+	{"EngineInfo.CDISpecDirs", 44, kept},
+	{"EngineInfo.DiscoveredDevices", 50, stripped},
+	{"EngineInfo.NRI", 53, stripped},
+	{"EngineInfo.Containerd", 46, stripped},
+	{"EngineInfo.ProductLicense", 39, kept},
+	{"EngineInfo.Debug", 24, kept},
+	{"EngineInfo.NFd", 24, kept},
+	{"EngineInfo.NGoroutines", 24, kept},
+	{"EngineInfo.NEventsListener", 24, kept},
+	{"EngineInfo.Warnings", 39, kept},
+	{"SwarmInfo.NodeID", 24, kept},
+	{"SwarmInfo.NodeAddr", 24, kept},
+	{"SwarmInfo.LocalNodeState", 24, kept},
+	{"SwarmInfo.ControlAvailable", 24, kept},
+	{"SwarmInfo.Error", 24, kept},
+	{"SwarmInfo.RemoteManagers", 24, kept},
+	{"SwarmInfo.Nodes", 24, kept},
+	{"SwarmInfo.Managers", 24, kept},
+	{"SwarmInfo.Cluster", 24, kept},
+	{"SwarmInfo.Warnings", 39, kept}, // in no published document
+	{"RemoteManager.NodeID", 24, kept},
+	{"RemoteManager.Addr", 24, kept},
+	{"EnginePlugins.Volume", 24, kept},
+	{"EnginePlugins.Network", 24, kept},
+	{"EnginePlugins.Authorization", 24, kept},
+	{"EnginePlugins.Log", 30, kept},
+	{"ContainerRuntime.path", 24, kept},
+	{"ContainerRuntime.runtimeArgs", 24, kept},
+	{"ContainerRuntime.runtimeType", 42, kept}, // in no published document
+	{"ContainerRuntime.options", 42, kept},     // in no published document
+	{"ContainerRuntime.status", 44, stripped},
+	{"ComponentCommit.ID", 25, kept},
+	{"ComponentCommit.Expected", 25, kept},
+	{"RegistryServiceConfig.InsecureRegistryCIDRs", 24, kept},
+	{"RegistryServiceConfig.IndexConfigs", 24, kept},
+	{"RegistryServiceConfig.Mirrors", 24, kept},
+	{"RegistryServiceConfig.AllowNondistributableArtifactsCIDRs", 32, kept},
+	{"RegistryServiceConfig.AllowNondistributableArtifactsHostnames", 32, kept},
+	{"RegistryIndex.Name", 24, kept},
+	{"RegistryIndex.Mirrors", 24, kept},
+	{"RegistryIndex.Secure", 24, kept},
+	{"RegistryIndex.Official", 24, kept},
+	{"AddressPool.Base", 41, kept},
+	{"AddressPool.Size", 41, kept},
+	{"FirewallInfo.Driver", 49, stripped},
+	{"FirewallInfo.Info", 49, stripped},
+	{"DeviceInfo.Source", 50, stripped},
+	{"DeviceInfo.ID", 50, stripped},
+	{"NRIInfo.Info", 53, stripped},
+	{"ContainerdInfo.Address", 46, stripped},
+	{"ContainerdInfo.Namespaces", 46, stripped},
+	{"ContainerdNamespaces.Containers", 46, stripped},
+	{"ContainerdNamespaces.Plugins", 46, stripped},
+
+	{"DiskUsage.Images", 25, kept},
+	{"DiskUsage.Containers", 25, kept},
+	{"DiskUsage.Volumes", 25, kept},
+	{"DiskUsage.BuildCache", 39, kept},
+	{"DiskUsageSummary.Count", 25, kept},
+	{"DiskUsageSummary.InUse", 25, kept},
+	{"DiskUsageSummary.SizeBytes", 25, kept},
+	{"DiskUsageSummary.ReclaimableBytes", 25, kept},
+
+	{"ImageDistribution.Descriptor", 30, kept},
+	{"ImageDistribution.Platforms", 30, kept},
+	{"ImageDescriptor.mediaType", 30, kept},
+	{"ImageDescriptor.digest", 30, kept},
+	{"ImageDescriptor.size", 30, kept},
+	{"ImageDescriptor.urls", 30, kept},
+	{"ImageDescriptor.annotations", 48, kept},
+	{"ImageDescriptor.artifactType", 48, kept},
+	{"ImageDescriptor.data", 48, kept},
+	{"ImageDescriptor.platform", 48, kept},
+	{"ImagePlatform.architecture", 30, kept},
+	{"ImagePlatform.os", 30, kept},
+	{"ImagePlatform.os.version", 30, kept},
+	{"ImagePlatform.os.features", 30, kept},
+	{"ImagePlatform.variant", 30, kept},
 }
 
 // versioned are the types whose fields are in the table, with all that they hold.
@@ -686,8 +911,15 @@ var versioned = []reflect.Type{
 	reflect.TypeFor[Node](),
 	reflect.TypeFor[Config](),
 	reflect.TypeFor[Secret](),
+	reflect.TypeFor[Network](),
 	reflect.TypeFor[NetworkSpec](),
+	reflect.TypeFor[Volume](),
 	reflect.TypeFor[VolumeSpec](),
+	reflect.TypeFor[Event](),
+	reflect.TypeFor[EngineVersion](),
+	reflect.TypeFor[EngineInfo](),
+	reflect.TypeFor[DiskUsage](),
+	reflect.TypeFor[ImageDistribution](),
 }
 
 func (s since) version() version { return version{1, s.minor} }

@@ -1,12 +1,15 @@
 package swarm
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/http"
 	"net/url"
 	"os"
 	"reflect"
@@ -14,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,14 +29,15 @@ import (
 type place struct {
 	path    string // "ServiceSpec.TaskTemplate.ContainerSpec.Mounts[0].Type"
 	row     string // "Mount.Type"
+	field   string // the Go field, whose name may differ
 	typ     reflect.Type
-	parents []string // the rows of the members it is in
+	parents []string // the rows of what it is in: members, perhaps an endpoint
 }
 
 // places finds all members under a type by reflection, once for each path.
 func places(path string, t reflect.Type, parents []string) []place {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-		if t.Kind() == reflect.Slice {
+	for slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Map}, t.Kind()) {
+		if t.Kind() != reflect.Pointer {
 			path += "[0]"
 		}
 		t = t.Elem()
@@ -50,7 +55,7 @@ func places(path string, t reflect.Type, parents []string) []place {
 		if name == "" {
 			name = field.Name
 		}
-		p := place{path + "." + name, t.Name() + "." + name, field.Type, parents}
+		p := place{path + "." + name, t.Name() + "." + name, t.Name() + "." + field.Name, field.Type, parents}
 		found = append(found, p)
 		found = append(found, places(p.path, field.Type, append(slices.Clip(parents), p.row))...)
 	}
@@ -62,26 +67,21 @@ func servicePlaces() []place { return places("ServiceSpec", reflect.TypeFor[Serv
 func allPlaces() []place {
 	var all []place
 	for _, t := range versioned {
-		all = append(all, places(t.Name(), t, nil)...)
+		var from []string
+		if endpoint := answering[t]; endpoint != "" {
+			from = []string{endpoint}
+		}
+		all = append(all, places(t.Name(), t, from)...)
 	}
 	return all
 }
 
-// sentPlaces are those of everything that is sent to engines.
-func sentPlaces() []place {
-	all := servicePlaces()
-	for _, t := range []reflect.Type{
-		reflect.TypeFor[InitOptions](),
-		reflect.TypeFor[JoinOptions](),
-		reflect.TypeFor[NodeSpec](),
-		reflect.TypeFor[ConfigSpec](),
-		reflect.TypeFor[SecretSpec](),
-		reflect.TypeFor[NetworkSpec](),
-		reflect.TypeFor[VolumeSpec](),
-	} {
-		all = append(all, places(t.Name(), t, nil)...)
-	}
-	return all
+// answering are the endpoints of what not every API version can ask for.
+var answering = map[reflect.Type]string{
+	reflect.TypeFor[Config]():            "GET /configs",
+	reflect.TypeFor[Secret]():            "GET /secrets",
+	reflect.TypeFor[DiskUsage]():         "GET /system/df",
+	reflect.TypeFor[ImageDistribution](): "GET /distribution/{name}/json",
 }
 
 // needs is the lowest API version that has a place: that of the newest row on
@@ -192,8 +192,7 @@ func TestEndpointsOfTheTable(t *testing.T) {
 		1.24-POST-/nodes/{id}/update 1.24-POST-/services/create 1.24-POST-/services/{id}/update 1.24-POST-/swarm/init
 		1.24-POST-/swarm/join 1.24-POST-/swarm/leave 1.24-POST-/swarm/update 1.24-POST-/volumes/create
 		1.25-DELETE-/secrets/{id} 1.25-GET-/secrets 1.25-GET-/secrets/{id} 1.25-GET-/swarm/unlockkey 1.25-GET-/system/df
-		1.25-POST-/networks/prune 1.25-POST-/secrets/create 1.25-POST-/secrets/{id}/update 1.25-POST-/swarm/unlock
-		1.25-POST-/volumes/prune
+		1.25-POST-/secrets/create 1.25-POST-/secrets/{id}/update 1.25-POST-/swarm/unlock
 		1.29-GET-/services/{id}/logs 1.29-GET-/tasks/{id}/logs
 		1.30-DELETE-/configs/{id} 1.30-GET-/configs 1.30-GET-/configs/{id} 1.30-GET-/distribution/{name}/json
 		1.30-POST-/configs/create 1.30-POST-/configs/{id}/update
@@ -433,44 +432,282 @@ func TestEverythingACallCanAskForIsRefusedBelowItsVersion(t *testing.T) {
 	}
 }
 
-// The comments of a spec's fields say from which API version on there is one, if
-// it is younger than what it is in.
+// The comments of fields say from which API version on there is one, if it is
+// younger than what it is in.
 func TestCommentsNameTheVersionsOfTheTable(t *testing.T) {
 	comments := fieldComments(t)
-	says := regexp.MustCompile(`(?:Needs|needs) API (1\.\d+)`)
-	sent := map[string]bool{}
-	for _, p := range sentPlaces() {
-		sent[p.row] = p.row != "TaskSpec.Networks" // which API 1.24 gets as the service's
-	}
-	parents := map[string]int{}
+	parents, fields := map[string]int{}, map[string]string{}
 	for _, p := range allPlaces() {
 		if oldest, ok := parents[p.row]; !ok || p.parent() < oldest {
-			parents[p.row] = p.parent()
+			parents[p.row], fields[p.row] = p.parent(), p.field
 		}
 	}
 	for row, parent := range parents {
-		comment := comments[goName(row)]
+		comment := comments[fields[row]]
 		require.NotEmpty(t, comment, row)
-		var said []string
-		for _, match := range says.FindAllStringSubmatch(comment, -1) {
-			said = append(said, match[1])
-		}
-		want := tableRows()[row].version()
-		switch {
-		case sent[row] && want.minor > parent:
+		said, want := saidVersions(comment), tableRows()[row].version()
+		if want.minor > parent && !slices.Contains(thereWithout, row) {
 			assert.Equal(t, []string{want.String()}, said, "comment of %s: %s", row, comment)
-		default:
-			for _, s := range said {
-				assert.Equal(t, want.String(), s, "comment of %s: %s", row, comment)
-			}
+			continue
+		}
+		for _, s := range said {
+			assert.Equal(t, want.String(), s, "comment of %s: %s", row, comment)
 		}
 	}
 }
 
-// goName is the Go field of a row, whose JSON name may start in lower case.
-func goName(row string) string {
-	typeName, name, _ := strings.Cut(row, ".")
-	return typeName + "." + strings.ToUpper(name[:1]) + name[1:]
+// thereWithout are fields that this library makes up for at older versions.
+var thereWithout = []string{
+	"TaskSpec.Networks",     // sent as the service's
+	"Service.ServiceStatus", // counted here
+}
+
+var needsVersion = regexp.MustCompile(`(?:Needs|needs|There since) API (1\.\d+)`)
+
+// saidVersions are the API versions that a comment says something needs, or is
+// there since.
+func saidVersions(comment string) []string {
+	var said []string
+	for _, match := range needsVersion.FindAllStringSubmatch(comment, -1) {
+		said = append(said, match[1])
+	}
+	return said
+}
+
+// optionsCall is a call that takes options.
+type optionsCall struct {
+	options reflect.Type
+	call    func(ctx context.Context, c *Client, opts any) error
+}
+
+func taking[O any](call func(ctx context.Context, c *Client, opts *O) error) optionsCall {
+	return optionsCall{reflect.TypeFor[O](), func(ctx context.Context, c *Client, opts any) error { return call(ctx, c, opts.(*O)) }}
+}
+
+var optionsCalls = []optionsCall{
+	taking(func(ctx context.Context, c *Client, opts *ServiceCreateOptions) error {
+		_, err := c.Services.Create(ctx, ServiceSpec{Name: "x"}, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *ServiceListOptions) error {
+		_, err := c.Services.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *ServiceUpdateOptions) error {
+		service, err := decodeService([]byte(`{"ID":"x","Version":{"Index":1},"Spec":{"Name":"x"}}`))
+		if err != nil {
+			return err
+		}
+		service.Spec.Labels = map[string]string{"a": "b"}
+		_, err = c.Services.Update(ctx, &service, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *ServiceModifyOptions) error {
+		_, err := c.Services.Modify(ctx, "x", func(s *Service) error {
+			s.Spec.Labels = map[string]string{"a": "b"}
+			return nil
+		}, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *LogOptions) error {
+		logs, err := c.Services.Logs(ctx, "x", opts)
+		if err == nil {
+			err = logs.Close()
+		}
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *TaskListOptions) error {
+		_, err := c.Tasks.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *NodeListOptions) error {
+		_, err := c.Nodes.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *NodeRemoveOptions) error {
+		return c.Nodes.Remove(ctx, "x", opts)
+	}),
+	taking(func(ctx context.Context, c *Client, opts *LeaveOptions) error { return c.Swarm.Leave(ctx, opts) }),
+	taking(func(ctx context.Context, c *Client, opts *SecretListOptions) error {
+		_, err := c.Secrets.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *ConfigListOptions) error {
+		_, err := c.Configs.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *NetworkListOptions) error {
+		_, err := c.Networks.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *NetworkInspectOptions) error {
+		_, err := c.Networks.Inspect(ctx, "x", opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *VolumeListOptions) error {
+		_, err := c.Volumes.List(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *VolumeRemoveOptions) error {
+		return c.Volumes.Remove(ctx, "x", opts)
+	}),
+	taking(func(ctx context.Context, c *Client, opts *EventOptions) error {
+		for _, err := range c.Events.Watch(ctx, opts) {
+			return err
+		}
+		return nil
+	}),
+	taking(func(ctx context.Context, c *Client, opts *DiskUsageOptions) error {
+		_, err := c.System.DiskUsage(ctx, opts)
+		return err
+	}),
+	taking(func(ctx context.Context, c *Client, opts *DistributionInspectOptions) error {
+		_, err := c.System.InspectDistribution(ctx, "x", opts)
+		return err
+	}),
+}
+
+// optionsOfNoCall are options that say nothing to engines, or in a spec alone.
+var optionsOfNoCall = []string{"WaitOptions", "RotateOptions", "RunJobOptions", "NodeDrainOptions", "NodeActivateOptions", "CAOptions", "LogPrintOptions"}
+
+func TestOptionsAreTriedOrPartOfWhatIsSent(t *testing.T) {
+	tried := slices.Clone(optionsOfNoCall)
+	for _, c := range optionsCalls {
+		tried = append(tried, c.options.Name())
+	}
+	for field := range fieldComments(t) {
+		name, _, _ := strings.Cut(field, ".")
+		if ast.IsExported(name) && strings.HasSuffix(name, "Options") && shapes()[name] == nil {
+			assert.Contains(t, tried, name)
+		}
+	}
+}
+
+// Options that older engines do not take are refused, and their comments say so.
+func TestCommentsOfOptionsNameTheVersionsThatCallsNeed(t *testing.T) {
+	comments, checked := fieldComments(t), 0
+	engine, _ := serve(t, "unix", http.HandlerFunc(answerAnything))
+	clients := map[int]*Client{}
+	for minor := minVersion.minor; minor <= maxVersion.minor; minor++ {
+		clients[minor] = connect(t, "unix://"+engine.address, WithAPIVersion(version{1, minor}.String()))
+	}
+	needs := func(c optionsCall, minor int, opts reflect.Value) []string {
+		var versionError *VersionError
+		if errors.As(c.call(t.Context(), clients[minor], opts.Interface()), &versionError) {
+			return []string{versionError.Needs}
+		}
+		return nil
+	}
+	for _, c := range optionsCalls {
+		oldest := minVersion.minor
+		for needs(c, oldest, reflect.New(c.options)) != nil {
+			oldest++
+		}
+		for i := range c.options.NumField() {
+			opts, name := reflect.New(c.options), c.options.Name()+"."+c.options.Field(i).Name
+			setSomething(opts.Elem().Field(i))
+			said := saidVersions(comments[name])
+			assert.Equal(t, said, needs(c, oldest, opts), name)
+			for _, needed := range said {
+				checked++
+				v, err := parseVersion(needed)
+				require.NoError(t, err)
+				assert.Nil(t, needs(c, v.minor, opts), "%s at API %s", name, needed)
+			}
+		}
+	}
+	assert.Greater(t, checked, 15, "options with a version")
+}
+
+// Engines ignore many a word that they do not know. Actions of events are the
+// exception: new ones come with every engine, and all of them are words.
+func TestUnknownWordsInOptionsAreRefusedBeforeSending(t *testing.T) {
+	var requests count
+	client, _ := engineOf(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		answerAnything(w, r)
+	})
+	tried := map[reflect.Type]bool{reflect.TypeFor[EventAction](): true}
+	for _, c := range optionsCalls {
+		for i := range c.options.NumField() {
+			opts := reflect.New(c.options)
+			field := opts.Elem().Field(i)
+			setSomething(field)
+			for field.Kind() == reflect.Slice {
+				field = field.Index(0)
+			}
+			if optionWords[field.Type()] == "" || field.Type() == reflect.TypeFor[EventAction]() {
+				continue
+			}
+			tried[field.Type()] = true
+			field.SetString("nonsense")
+			name := c.options.Name() + "." + c.options.Field(i).Name
+			assert.ErrorIs(t, c.call(t.Context(), client, opts.Interface()), ErrInvalid, name)
+			assert.Zero(t, requests.Swap(0), name)
+		}
+	}
+	assert.Len(t, tried, len(optionWords))
+}
+
+// answerAnything is an engine that has nothing but objects named x.
+func answerAnything(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path[strings.LastIndex(r.URL.Path, "/"):] {
+	case "/services", "/tasks", "/nodes", "/secrets", "/configs", "/networks":
+		reply(w, http.StatusOK, "[]")
+	default:
+		reply(w, http.StatusOK, `{"ID":"x","Id":"x","Name":"x","Version":{"Index":1},"Spec":{"Name":"x"},"Descriptor":{"digest":"x"}}`)
+	}
+}
+
+// optionWords are a word each of those types that do not take any.
+var optionWords = map[reflect.Type]string{
+	reflect.TypeFor[ModeKind]():       string(ModeGlobal),
+	reflect.TypeFor[Runtime]():        string(RuntimeContainer),
+	reflect.TypeFor[TaskState]():      string(TaskRunning),
+	reflect.TypeFor[NodeRole]():       string(RoleManager),
+	reflect.TypeFor[NodeMembership](): string(MembershipAccepted),
+	reflect.TypeFor[Scope]():          string(ScopeSwarm),
+	reflect.TypeFor[NetworkType]():    string(NetworkCustom),
+	reflect.TypeFor[EventType]():      string(EventNode),
+	reflect.TypeFor[EventAction]():    string(ActionCreate),
+	reflect.TypeFor[DiskUsageType]():  string(DiskUsageVolumes),
+	reflect.TypeFor[PinMode]():        string(PinBestEffort),
+}
+
+// setSomething sets a field of options to something.
+func setSomething(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		setSomething(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		setSomething(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"a": "b"}))
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1, 0)))
+			return
+		}
+		setSomething(v.Field(0))
+	case reflect.String:
+		v.SetString(cmp.Or(optionWords[v.Type()], "x"))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int:
+		v.SetInt(1)
+	case reflect.Uint8:
+		v.SetUint(1)
+	case reflect.Func:
+		results := make([]reflect.Value, v.Type().NumOut())
+		for i := range results {
+			results[i] = reflect.Zero(v.Type().Out(i))
+		}
+		v.Set(reflect.MakeFunc(v.Type(), func([]reflect.Value) []reflect.Value { return results }))
+	default:
+		panic(v.Type().String())
+	}
 }
 
 // fieldComments are the comments of all struct fields of this package.

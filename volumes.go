@@ -29,13 +29,14 @@ type Volume struct {
 	// several forms; see [Volume.Created]. There since API 1.31, but for drivers
 	// that do not say.
 	CreatedAt string `json:",omitzero"`
-	// Options are the driver's.
+	// Options are the driver's. There since API 1.25.
 	Options map[string]string `json:",omitzero"`
 	// Labels are key-value pairs on the volume.
 	Labels map[string]string `json:",omitzero"`
 	// Status is what the driver says of it, if it says anything: a JSON object.
 	Status json.RawMessage `json:",omitzero"`
-	// UsageData is what it takes up. Only the disk usage has it.
+	// UsageData is what it takes up. Only the disk usage has it. There since API
+	// 1.25.
 	UsageData *VolumeUsage `json:",omitzero"`
 	// ClusterVolume is set for a volume of the swarm. Needs API 1.42.
 	ClusterVolume *ClusterVolume `json:",omitzero"`
@@ -263,7 +264,8 @@ func (v *VolumeClient) Create(ctx context.Context, spec VolumeSpec) (*Volume, er
 	if err != nil {
 		return nil, invalid(op, spec.Name, "%v", err)
 	}
-	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/volumes/create"), encode: encoder("VolumeSpec", tree)}
+	call := &call{op: op, object: spec.Name, method: http.MethodPost, to: to("/volumes/create"), encode: encoder("VolumeSpec", tree),
+		look: v.lookAtCreation(op, spec)}
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
 	}
@@ -438,12 +440,15 @@ func (v *VolumeClient) update(ctx context.Context, op string, volume *Volume) er
 	}
 	// Engines find a name here, and then look for it among the IDs.
 	cluster := volume.ClusterVolume
-	return v.client.do(ctx, &call{op: op, object: volume.Name, method: http.MethodPut, to: to("/volumes/{name}", cluster.ID),
+	at := to("/volumes/{name}", cluster.ID)
+	_, err = settle(ctx, v.client.do(ctx, &call{op: op, object: volume.Name, method: http.MethodPut, to: at,
+		look:  v.client.lookAtWriting(op, volume.Name, at, "ClusterVolume", cluster.Version, current, changed),
 		query: url.Values{"version": {strconv.FormatUint(cluster.Version.Index, 10)}}, repeat: repeatGuarded,
 		encode: func(agreed negotiation) (version, []byte, error) {
 			use, err := chooseVersion("ClusterVolumeSpec", changed, agreed)
 			return use, wire.Node{Kind: wire.Object}.With("Spec", changed).Append(nil), err
-		}}, nil)
+		}}, nil))
+	return err
 }
 
 // changedVolume is the spec of a volume as it was read and as it shall be.
@@ -517,7 +522,7 @@ func (v *VolumeClient) Remove(ctx context.Context, ref string, opts *VolumeRemov
 	if err != nil {
 		return err
 	}
-	call := &call{op: op, object: ref, method: http.MethodDelete, to: to("/volumes/{name}", volume.Name)}
+	call := &call{op: op, object: ref, method: http.MethodDelete, to: to("/volumes/{name}", volume.Name), look: v.lookAtRemoval(op, volume)}
 	if volume.ClusterVolume != nil {
 		call.to, call.repeat = to("/volumes/{name}", volume.ClusterVolume.ID), repeatGuarded
 	}

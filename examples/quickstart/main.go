@@ -2,9 +2,13 @@
 // waits until its tasks run, prints its logs, scales it, updates its image, rolls
 // the update back and removes the service, saying what it does.
 //
+//	go run ./examples/quickstart
+//
+// runs on the embedded engine, without Docker, and
+//
 //	go run ./examples/quickstart -host unix:///var/run/docker.sock
 //
-// It touches only the engine it is told to, and there only the service it makes.
+// on a real one, of which it touches nothing but the service it makes.
 package main
 
 import (
@@ -18,6 +22,7 @@ import (
 	"time"
 
 	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/swarmtest"
 )
 
 func main() {
@@ -39,7 +44,7 @@ type tour struct {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	host := flags.String("host", "", "the engine, for example unix:///var/run/docker.sock; it must be a swarm manager")
+	host := flags.String("host", "", "the engine, for example unix:///var/run/docker.sock; it must be a swarm manager (default: the embedded engine)")
 	image := flags.String("image", "busybox:1.36", "image to deploy")
 	next := flags.String("next", "busybox:1.37", "image to update to")
 	name := flags.String("name", "swarm-quickstart", "name of the service")
@@ -47,20 +52,16 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *host == "" {
-		return errors.New("say which engine to use: -host unix:///var/run/docker.sock\n" +
-			"(nothing is ever deployed to whatever the environment points at)")
-	}
 	command := flags.Args()
 	if len(command) == 0 {
 		command = []string{"sh", "-c", "trap exit TERM; i=0; while :; do i=$((i+1)); echo hello $i; sleep 1 & wait $!; done"}
 	}
 
-	client, err := swarm.New(swarm.WithHost(*host))
+	client, end, err := connect(out, *host, *image, *next)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
 
@@ -74,6 +75,38 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	}
 	err = t.live(ctx, change, *next)
 	return errors.Join(err, t.remove(ctx))
+}
+
+// connect makes a client of the engine at host, or of an embedded one, which has the
+// images, if there is no host. Nothing is ever deployed to whatever the environment
+// points at.
+func connect(out io.Writer, host string, images ...string) (client *swarm.Client, end func(), err error) {
+	if host != "" {
+		if client, err = swarm.New(swarm.WithHost(host)); err != nil {
+			return nil, nil, err
+		}
+		fmt.Fprintln(out, "running on the engine at", host)
+		return client, func() { client.Close() }, nil
+	}
+	engine, err := swarmtest.NewEngine(swarmtest.WithNodes(1, 2))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, image := range images {
+		engine.Image(image, swarmtest.Image{Run: hello})
+	}
+	fmt.Fprintln(out, "no -host given: running on the embedded engine")
+	return engine.Client(), engine.Close, nil
+}
+
+// hello is what a container does in the embedded engine, whatever its command is.
+func hello(c *swarmtest.Container) int {
+	for i := 1; ; i++ {
+		c.Printf("hello %d\n", i)
+		if !c.Sleep(time.Second) {
+			return 0
+		}
+	}
 }
 
 func (t *tour) say(format string, args ...any) {

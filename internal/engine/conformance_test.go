@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/internal/conformance"
+	"github.com/swarm-go/swarm/internal/conformance/program"
+)
+
+// All behaviours with one engine, many at a time, as with real ones.
+func TestEngineBehavesLikeARealOne(t *testing.T) {
+	target, manager := conformanceTarget(t, Release285)
+	_, err := manager.InitSwarm(swarm.InitOptions{})
+	require.NoError(t, err)
+	target.Outside = func(t *testing.T) conformance.Target {
+		target, _ := conformanceTarget(t, Release285)
+		return target
+	}
+	conformance.Run(t, target)
+}
+
+// Each behaviour by itself, with an engine of its own, in no time.
+func TestEngineHasEachBehaviour(t *testing.T) {
+	for _, release := range []*Release{Release2010, Release261, Release285} {
+		t.Run(release.Name, func(t *testing.T) {
+			for _, behaviour := range conformance.All() {
+				t.Run(behaviour.ID, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { holdsAlone(t, release, behaviour) })
+				})
+			}
+		})
+	}
+}
+
+func holdsAlone(t *testing.T, release *Release, behaviour conformance.Behaviour) {
+	target, daemon := conformanceTarget(t, release)
+	if behaviour.Needs != conformance.OutsideSwarm {
+		_, err := daemon.InitSwarm(swarm.InitOptions{})
+		require.NoError(t, err)
+	}
+	conformance.Check(t, target, behaviour)
+}
+
+// conformanceTarget is an engine in a world of its own, in no swarm.
+func conformanceTarget(t *testing.T, release *Release) (conformance.Target, *Daemon) {
+	world := NewWorld(RealClock{}, 1)
+	t.Cleanup(world.Close)
+	for _, ref := range []string{"conformance:1", "conformance:2"} {
+		require.NoError(t, world.SetImage(ref, Image{Run: func(c *Container) int { return program.Run(c) }}))
+	}
+	world.RefuseUnknownImages = true
+	daemon := world.AddDaemon(DaemonConfig{Release: release})
+	t.Cleanup(daemon.Server().Close)
+	return conformance.Target{
+		Release:    release.Name,
+		APIVersion: "1." + strconv.Itoa(release.API),
+		Image:      "conformance:1",
+		OtherImage: "conformance:2",
+		Addr:       daemon.address,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return daemon.Server().DialContext(ctx, "tcp", "engine")
+		},
+	}, daemon
+}

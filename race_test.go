@@ -1,0 +1,7 @@
+//go:build race
+
+package swarm
+
+// OneIn is how many of many cases are tried, one in ten: the race detector makes
+// them slow, and finds nothing in what runs alone.
+const OneIn = 10

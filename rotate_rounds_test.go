@@ -1,0 +1,4 @@
+package swarm
+
+// The race detector makes each round slow.
+func init() { contentRounds = 100 }
