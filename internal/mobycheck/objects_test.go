@@ -88,13 +88,31 @@ func TestObjectsSurviveMobysTypes(t *testing.T) {
 				// moby's networks have no word for engines that do not say, ours have.
 				back = bytes.ReplaceAll(back, []byte(`"EnableIPv4":false,`), nil)
 			}
-			assert.Equal(t, tree(t, through(t, body, r.pair.ours)), tree(t, back), file)
+			assert.Equal(t, withoutGone(tree(t, through(t, body, r.pair.ours))), tree(t, back), file)
 			assert.Equal(t, tree(t, through(t, body, r.pair.moby)), tree(t, there), "%s: moby's types lost something on the way", file)
 		}
 	}
 	for _, r := range recorded {
 		assert.NotZero(t, counts[r.prefix], "no recorded answer begins with %s", r.prefix)
 	}
+}
+
+// Sums of disk usage are written as moby reads them, and the other way round.
+func TestDiskUsageSurvivesMobysTypes(t *testing.T) {
+	usage := ours.DiskUsage{
+		Images:     ours.DiskUsageSummary{Count: 1, InUse: 2, SizeBytes: 3, ReclaimableBytes: 4},
+		Containers: ours.DiskUsageSummary{Count: 5, InUse: 6, SizeBytes: 7, ReclaimableBytes: 8},
+		Volumes:    ours.DiskUsageSummary{Count: 9, InUse: 10, SizeBytes: 11, ReclaimableBytes: 12},
+		BuildCache: ours.DiskUsageSummary{Count: 13, InUse: 14, SizeBytes: 15, ReclaimableBytes: 16},
+	}
+	encoded, err := json.Marshal(usage)
+	require.NoError(t, err)
+	there := through(t, encoded, reflect.TypeFor[system.DiskUsage]())
+	assert.Equal(t, tree(t, encoded), tree(t, there))
+	var back ours.DiskUsage
+	require.NoError(t, json.Unmarshal(there, &back))
+	back.Raw = nil
+	assert.Equal(t, usage, back)
 }
 
 // Events come as a stream of objects.
@@ -107,7 +125,11 @@ func TestEventsSurviveMobysTypes(t *testing.T) {
 		for _, event := range streamed(t, file) {
 			count++
 			there := through(t, event, ourType, mobyType)
-			assert.Equal(t, tree(t, through(t, event, ourType)), tree(t, through(t, there, ourType)), file)
+			kept := tree(t, through(t, event, ourType)).(map[string]any)
+			for _, said := range []string{"status", "id", "from"} { // twice, below API 1.52; moby has forgotten them
+				delete(kept, said)
+			}
+			assert.Equal(t, kept, tree(t, through(t, there, ourType)), file)
 			assert.Equal(t, tree(t, through(t, event, mobyType)), tree(t, there), "%s: moby's types lost something on the way", file)
 		}
 	}
@@ -174,6 +196,24 @@ func tree(t *testing.T, body []byte) any {
 	var value any
 	require.NoError(t, json.Unmarshal(body, &value))
 	return withoutNulls(value)
+}
+
+func withoutGone(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for member := range gone {
+			_, name, _ := strings.Cut(member, ".")
+			delete(v, name)
+		}
+		for name := range v {
+			withoutGone(v[name])
+		}
+	case []any:
+		for i := range v {
+			withoutGone(v[i])
+		}
+	}
+	return v
 }
 
 func withoutNulls(v any) any {
