@@ -488,15 +488,19 @@ func TestServiceActionWorks(t *testing.T) {
 				s.has(t, id, "Spec.Mode.Replicated", nil)
 			},
 			"start": func(t *testing.T) {
-				id := s.service(t, 0)
-				_, err := services.Scale(t.Context(), id, 1, nil)
+				id := s.service(t, 1)
+				_, err := services.Stop(t.Context(), id, nil)
+				require.NoError(t, err)
+				runningTasks(t, s.client, id, 0)
+				_, err = services.Start(t.Context(), id, nil)
 				require.NoError(t, err)
 				fact{"Status.State", "running"}.check(t, raw(t, e, "/tasks/"+runningTasks(t, s.client, id, 1)[0]))
 			},
 			"stop": func(t *testing.T) {
 				id := s.service(t, 1)
-				_, err := services.Scale(t.Context(), id, 0, nil)
+				_, err := services.Stop(t.Context(), id, nil)
 				require.NoError(t, err)
+				s.has(t, id, "Spec.Mode.Replicated.Replicas", 0)
 				runningTasks(t, s.client, id, 0)
 				tasks, err := services.Tasks(t.Context(), id)
 				require.NoError(t, err)
@@ -596,6 +600,15 @@ func TestServiceActionWorks(t *testing.T) {
 				runningTasks(t, s.client, id, 1)
 				assert.Equal(t, before, raw(t, e, "/volumes/"+name))
 			},
+			"mounts-from": func(t *testing.T) {
+				shared := swarm.Mount{Type: swarm.MountVolume, Source: s.name(t), Target: "/data", ReadOnly: true}
+				spec := idleSpec(s.name(t))
+				spec.TaskTemplate.ContainerSpec.Mounts = []swarm.Mount{shared, {Type: swarm.MountTmpfs, Target: "/tmp"}}
+				other := s.inspect(t, create(t, s.client, spec))
+				spec = idleSpec(s.name(t) + "-too")
+				spec.TaskTemplate.ContainerSpec.Mounts = swarm.MountsFrom(other.Spec)
+				s.has(t, create(t, s.client, spec), "Spec.TaskTemplate.ContainerSpec.Mounts", []swarm.Mount{shared})
+			},
 			"registry-auth": func(t *testing.T) {
 				var header string
 				client := newClient(t, e, swarm.WithRoundTripper(func(next http.RoundTripper) http.RoundTripper {
@@ -606,13 +619,13 @@ func TestServiceActionWorks(t *testing.T) {
 				}))
 				spec := testSpec(s.name(t))
 				spec.Mode = swarm.Replicated(0)
-				auth := &swarm.RegistryAuth{Username: "u", Password: "p", ServerAddress: "registry.example.com"}
+				auth := &swarm.RegistryAuth{Username: "u", Password: "p", ServerAddress: "docker.io"}
 				change, err := client.Services.Create(t.Context(), spec, &swarm.ServiceCreateOptions{Auth: auth})
 				require.NoError(t, err)
 				removeLater(t, client, change.ID)
 				sent, err := base64.URLEncoding.DecodeString(header)
 				require.NoError(t, err)
-				assert.JSONEq(t, `{"username":"u","password":"p","serveraddress":"registry.example.com"}`, string(sent))
+				assert.JSONEq(t, `{"username":"u","password":"p","serveraddress":"docker.io"}`, string(sent))
 			},
 			"mount-subpath": func(t *testing.T) {
 				spec := idleSpec(s.name(t))
@@ -714,6 +727,7 @@ func onEveryPair(t *testing.T, test func(t *testing.T, p pair)) {
 	if lab == nil {
 		return
 	}
+	t.Parallel()
 	for _, version := range testEngines() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

@@ -60,12 +60,18 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	for _, e := range running {
-		if err := errors.Join(e.InitSwarm(ctx), e.LoadImages(ctx)); err != nil {
+		if err := errors.Join(e.InitSwarm(ctx), e.RememberTasks(ctx), e.LoadImages(ctx)); err != nil {
 			return 1, err
 		}
 		fmt.Printf("engine %s: version %s, API %s\n", e.Name, e.Version, e.APIVersion)
 	}
-	return m.Run(), nil
+	code = m.Run()
+	for _, e := range running {
+		if crash := e.Crash(); crash != "" {
+			fmt.Printf("engine %s crashed:\n%s\n", e.Name, crash)
+		}
+	}
+	return code, nil
 }
 
 func runOnHost(ctx context.Context, m *testing.M, host string) (int, error) {
@@ -105,12 +111,14 @@ func onEveryEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 }
 
 // onEveryOwnEngine runs a test on further engines, which are not in a swarm yet
-// and which the test may break. There are none with SWARM_TEST_HOST.
+// and which the test may break. There are none with SWARM_TEST_HOST. As it
+// disturbs nobody, it runs beside other tests.
 func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 	t.Helper()
 	if lab == nil {
 		return
 	}
+	t.Parallel()
 	for _, version := range testEngines() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -124,8 +132,17 @@ func ownEngine(t *testing.T, version string) *engines.Engine {
 	t.Helper()
 	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()))
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, e.Remove(context.WithoutCancel(t.Context()))) })
+	removeAfter(t, e)
 	return e
+}
+
+func removeAfter(t *testing.T, e *engines.Engine) {
+	t.Cleanup(func() {
+		if crash := e.Crash(); crash != "" {
+			t.Logf("engine %s crashed:\n%s", e.Name, crash)
+		}
+		assert.NoError(t, e.Remove(context.WithoutCancel(t.Context())))
+	})
 }
 
 func TestEngineAnswersPing(t *testing.T) {

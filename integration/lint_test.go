@@ -35,11 +35,17 @@ type found struct {
 	Task       string
 }
 
-func TestEnginesDoWhatLintSays(t *testing.T) {
-	text, err := os.ReadFile("../testdata/validate/lint.json")
+func readHints(t *testing.T, file string) []hint {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/validate/" + file)
 	require.NoError(t, err)
 	var hints []hint
 	require.NoError(t, json.Unmarshal(text, &hints))
+	return hints
+}
+
+func TestEnginesDoWhatLintSays(t *testing.T) {
+	hints := readHints(t, "lint.json")
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, ids := newClient(t, e), withSecretAndConfig(t, e)
 		failing := map[string]string{} // why the task of a service does not start
@@ -77,6 +83,54 @@ func TestEnginesDoWhatLintSays(t *testing.T) {
 		}
 		assertTasksFail(t, client, failing)
 	})
+}
+
+func TestEnginesDoWhatLintSaysOfOtherSpecs(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		eachFound(t, "lint_network.json", func(f found) (becomes any) {
+			spec := swarm.NetworkSpec{Name: "linted"}
+			require.NoError(t, json.Unmarshal(f.Spec, &spec))
+			id := createNetwork(t, client, spec)
+			require.NoError(t, e.Call(t.Context(), http.MethodGet, "/networks/"+id, nil, &becomes))
+			require.NoError(t, client.Networks.Remove(t.Context(), id))
+			return becomes
+		})
+		if takesClusterVolumes(e) {
+			eachFound(t, "lint_volume.json", func(f found) (becomes any) {
+				spec := swarm.VolumeSpec{Name: "linted", Driver: "csi"}
+				require.NoError(t, json.Unmarshal(f.Spec, &spec))
+				volume, err := client.Volumes.Create(t.Context(), spec)
+				require.NoError(t, err)
+				require.NoError(t, e.Call(t.Context(), http.MethodDelete, "/volumes/"+volume.ClusterVolume.ID+"?force=1", nil, nil))
+				var raw struct{ ClusterVolume struct{ Spec any } }
+				require.NoError(t, json.Unmarshal(volume.Raw, &raw))
+				return map[string]any{"ClusterVolumeSpec": raw.ClusterVolume.Spec}
+			})
+		}
+		before, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		eachFound(t, "lint_swarm.json", func(f found) any {
+			require.NoError(t, client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error { return json.Unmarshal(f.Spec, &c.Spec) }))
+			var after struct{ Spec any }
+			require.NoError(t, e.Call(t.Context(), http.MethodGet, "/swarm", nil, &after))
+			require.NoError(t, client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error { c.Spec = before.Spec; return nil }))
+			return after.Spec
+		})
+	})
+}
+
+// eachFound makes what Lint finds something in and looks at what the engine has
+// made of it.
+func eachFound(t *testing.T, file string, make func(found) any) {
+	t.Helper()
+	for _, h := range readHints(t, file) {
+		for _, f := range h.Found {
+			var want any
+			require.NoError(t, json.Unmarshal(f.Becomes, &want))
+			assert.Equal(t, want, valueAt(make(f), f.Path), "%s: %s", h.ID, f.Spec)
+		}
+	}
 }
 
 // isOlder compares API versions. The empty one is older than all.

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/swarm-go/swarm"
 	"github.com/swarm-go/swarm/integration/engines"
+	"github.com/swarm-go/swarm/swarmtest"
 )
 
 // readLogs reads a log to its end.
@@ -81,10 +84,15 @@ func TestLogsOfContainersWithoutATerminal(t *testing.T) {
 			logs, err = client.Services.Logs(t.Context(), id, nil)
 			require.NoError(t, err)
 			counts := map[swarm.LogStream]int{}
-			for frame, err := range logs.Frames() {
+			for entry, err := range logs.Entries() {
 				require.NoError(t, err)
-				counts[frame.Stream]++
-				assert.True(t, strings.HasPrefix(string(frame.Data), frame.Stream.String()), "%s: %s", frame.Stream, frame.Data)
+				counts[entry.Stream]++
+				assert.Regexp(t, `^`+entry.Stream.String()+` \d$`, entry.Text)
+				assert.Equal(t, "\n", entry.End)
+				assert.Equal(t, []string{id, task}, []string{entry.ServiceID, entry.TaskID})
+				assert.WithinDuration(t, time.Now(), entry.Time, time.Minute)
+				node := ownNode(t, client)
+				assert.Equal(t, swarm.LogNames{Service: spec.Name, Task: spec.Name + ".1", Node: node.Description.Hostname}, logs.Names(entry))
 			}
 			assert.Equal(t, map[swarm.LogStream]int{swarm.LogStdout: 3, swarm.LogStderr: 3}, counts)
 		}
@@ -117,13 +125,109 @@ func TestLogsOfContainersWithATerminal(t *testing.T) {
 func TestLongLinesAreReadWhole(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
-		spec := testSpec(serviceName(t, ""), "-lines", "1", "-width", "100000")
-		id := create(t, client, spec)
-		printed(t, client, id, 1)
-		logs, err := client.Services.Logs(t.Context(), id, &swarm.LogOptions{Only: swarm.LogStdout})
-		stdout, _ := readLogs(t, logs, err)
-		assert.Len(t, stdout, 100_001)
+		for _, terminal := range []bool{false, true} {
+			spec := testSpec(serviceName(t, fmt.Sprint(terminal)), "-lines", "2", "-width", "100000")
+			spec.TaskTemplate.ContainerSpec.TTY = terminal
+			id := create(t, client, spec)
+			printed(t, client, id, 2)
+			logs, err := client.Services.Logs(t.Context(), id, &swarm.LogOptions{Only: swarm.LogStdout})
+			stdout, _ := readLogs(t, logs, err)
+			if !terminal {
+				assert.Len(t, stdout, 2*100_001)
+			}
+			logs, err = client.Services.Logs(t.Context(), id, nil)
+			require.NoError(t, err)
+			lines := 0
+			for entry, err := range logs.Entries() {
+				require.NoError(t, err)
+				lines++
+				assert.Len(t, entry.Text, 100_000)
+				assert.Regexp(t, `^std(out|err) [12] x+$`, entry.Text)
+				assert.False(t, entry.Partial)
+			}
+			assert.Equal(t, 4, lines)
+			logs, err = client.Services.Logs(t.Context(), id, &swarm.LogOptions{MaxLine: 50_000})
+			require.NoError(t, err)
+			parts := 0
+			for entry, err := range logs.Entries() {
+				require.NoError(t, err)
+				parts++
+				assert.LessOrEqual(t, len(entry.Text), 50_000)
+			}
+			assert.Equal(t, 12, parts)
+		}
 	})
+}
+
+func TestLogsArePrintedAsTheDockerCommandPrintsThem(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		id := create(t, client, testSpec(serviceName(t, ""), "-lines", "2"))
+		task := printed(t, client, id, 2)
+		global := testSpec(serviceName(t, "global"), "-lines", "2")
+		global.Mode = swarm.Global()
+		everywhere := create(t, client, global)
+		printed(t, client, everywhere, 2)
+		samePrint(t, e, client, task, id, everywhere)
+	})
+}
+
+// Where a service has ten tasks and more, prefixes are padded.
+func TestLogsOfManyTasksArePrintedAsTheDockerCommandPrintsThem(t *testing.T) {
+	t.Parallel()
+	embedded := swarmtest.Start(t, swarmtest.WithListen("unix://"+filepath.Join(t.TempDir(), "engine.sock")))
+	embedded.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+		c.Printf("one\ntwo\n")
+		c.Wait()
+		return 0
+	}})
+	spec := testSpec("web")
+	spec.TaskTemplate.ContainerSpec.Image = "web:1"
+	spec.Mode = swarm.Replicated(10)
+	client := embedded.Client()
+	id := create(t, client, spec)
+	task := runningTasks(t, client, id, 10)[0]
+	samePrint(t, &engines.Engine{Host: embedded.Host()}, client, task, id)
+}
+
+// samePrint compares what is printed of a task's log, and of those of services, with
+// what the docker command prints.
+func samePrint(t *testing.T, e *engines.Engine, client *swarm.Client, task string, services ...string) {
+	t.Helper()
+	for args, print := range map[string]struct {
+		logs swarm.LogOptions
+		opts swarm.LogPrintOptions
+	}{
+		"":                             {},
+		"--timestamps":                 {logs: swarm.LogOptions{Timestamps: true}},
+		"--details --timestamps":       {logs: swarm.LogOptions{Details: true, Timestamps: true}},
+		"--no-trunc":                   {opts: swarm.LogPrintOptions{NoTruncate: true}},
+		"--no-task-ids --no-resolve":   {opts: swarm.LogPrintOptions{NoTaskIDs: true, NoResolve: true}},
+		"--tail 3":                     {logs: swarm.LogOptions{Tail: 3}},
+		"--since 2001-09-09T01:46:40Z": {logs: swarm.LogOptions{Since: time.Unix(1_000_000_000, 0)}},
+	} {
+		compare := func(ref string, logs *swarm.LogReader, err error) {
+			require.NoError(t, err)
+			want := docker(t, e, append(strings.Fields("service logs "+args), ref)...)
+			got := strings.TrimSpace(printedText(t, logs, &print.opts))
+			assert.NotEmpty(t, want)
+			assert.ElementsMatch(t, strings.Split(want, "\n"), strings.Split(got, "\n"), args)
+		}
+		for _, ref := range services {
+			logs, err := client.Services.Logs(t.Context(), ref, &print.logs)
+			compare(ref, logs, err)
+		}
+		logs, err := client.Tasks.Logs(t.Context(), task, &print.logs)
+		compare(task, logs, err)
+	}
+}
+
+func printedText(t *testing.T, logs *swarm.LogReader, opts *swarm.LogPrintOptions) string {
+	t.Helper()
+	var out strings.Builder
+	require.NoError(t, logs.Print(&out, nil, opts))
+	return out.String()
 }
 
 func TestFollowedLogsEndWhenTheyAreLeft(t *testing.T) {
@@ -138,7 +242,7 @@ func TestFollowedLogsEndWhenTheyAreLeft(t *testing.T) {
 		logs, err := client.Services.Logs(ctx, id, &swarm.LogOptions{Follow: true})
 		require.NoError(t, err)
 		frames := 0
-		for _, err := range logs.Frames() {
+		for _, err := range logs.Entries() {
 			if err != nil {
 				assert.ErrorIs(t, err, context.Canceled)
 				break

@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +33,7 @@ func onNodes(t *testing.T, test func(t *testing.T, nodes []member)) {
 	if lab == nil {
 		return
 	}
+	t.Parallel()
 	for _, version := range testEngines() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +50,7 @@ func startMembers(t *testing.T, versions ...string) []member {
 	nodes := make([]member, len(started))
 	for i, e := range started {
 		nodes[i] = member{e, newClient(t, e)}
-		t.Cleanup(func() { assert.NoError(t, e.Remove(context.WithoutCancel(t.Context()))) })
+		removeAfter(t, e)
 	}
 	return nodes
 }
@@ -236,11 +240,19 @@ func TestSwarmWithoutALeaderSaysSo(t *testing.T) {
 		var unknown *swarm.OutcomeUnknownError
 		assert.ErrorAs(t, err, &unknown, "the engine waited for a leader and gave up")
 		assert.ErrorIs(t, err, swarm.ErrUnavailable)
+		var said *swarm.Error
+		require.ErrorAs(t, err, &said)
+		assert.Equal(t, http.StatusInternalServerError, said.StatusCode)
+		assert.Regexp(t, `^(context deadline exceeded|stream terminated by RST_STREAM with error code: CANCEL)$`, said.Message)
 
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			_, err = once.Swarm.Inspect(ctx)
 			assert.ErrorIs(c, err, swarm.ErrNoLeader)
 		}, time.Minute, time.Second)
+		require.ErrorAs(t, err, &said)
+		assert.Equal(t, http.StatusInternalServerError, said.StatusCode)
+		assert.Equal(t, "The swarm does not have a leader. It's possible that too few managers are online. "+
+			"Make sure more than half of the managers are online.", said.Message)
 		_, err = survivor.client.Swarm.Inspect(ctx)
 		assert.ErrorIs(t, err, swarm.ErrNoLeader, "also when it was repeated")
 		err = survivor.client.Swarm.Update(ctx, cluster)
@@ -260,7 +272,85 @@ func TestSwarmWithoutALeaderSaysSo(t *testing.T) {
 	})
 }
 
+// nodeLines counts lines of a log by the node that they come from.
+type nodeLines struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (l *nodeLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, rest, _ := strings.Cut(string(p), "com.docker.swarm.node.id=")
+	node, _, _ := strings.Cut(rest, ",")
+	l.count[node]++
+	return len(p), nil
+}
+
+func (l *nodeLines) snapshot() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.count)
+}
+
+// follow reads the log of a service as the engine sends it, until that ends.
+func (m member) follow(t *testing.T, service string) (lines *nodeLines, ended <-chan error) {
+	lines, end := &nodeLines{count: map[string]int{}}, make(chan error, 1)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/services/"+service+"/logs?follow=1&stdout=1&details=1", nil)
+	require.NoError(t, err)
+	response, err := m.client.Do(request)
+	require.NoError(t, err)
+	go func() {
+		defer response.Body.Close()
+		end <- swarm.Demux(lines, nil, response.Body)
+	}()
+	return lines, end
+}
+
+// The nodes' sessions with the leader break with a new root, and all that is
+// followed breaks off when another manager leads.
+func TestFollowedLogsHangOnTheLeader(t *testing.T) {
+	onNodes(t, func(t *testing.T, nodes []member) {
+		formSwarm(t, 3, nodes)
+		for _, node := range nodes {
+			require.NoError(t, node.LoadImages(t.Context()))
+		}
+		leader := nodes[0]
+		_, err := leader.client.Services.Create(t.Context(), swarm.ServiceSpec{Name: "talk", Mode: swarm.Global(), TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: swarm.ContainerSpec{Image: engines.Image1, Args: []string{"-lines", "-1", "-every", "200ms"}}}}, nil)
+		require.NoError(t, err)
+		var logs []*nodeLines
+		var ends []<-chan error
+		for _, asked := range nodes[:2] {
+			lines, ended := asked.follow(t, "talk")
+			logs, ends = append(logs, lines), append(ends, ended)
+			eventually(t, func(c *assert.CollectT) { assert.Len(c, lines.snapshot(), len(nodes)) })
+		}
+
+		require.NoError(t, leader.client.Swarm.RotateCA(t.Context(), nil))
+		require.NoError(t, leader.client.Swarm.WaitCA(t.Context()))
+		id := leader.nodeID(t)
+		for _, lines := range logs {
+			eventually(t, func(c *assert.CollectT) {
+				before := lines.snapshot()
+				time.Sleep(2 * time.Second)
+				after := lines.snapshot()
+				assert.Greater(c, after[id], before[id])
+				delete(before, id)
+				delete(after, id)
+				assert.Equal(c, before, after, "nothing comes from the others")
+			})
+		}
+
+		require.NoError(t, leader.client.Nodes.Demote(t.Context(), id))
+		for _, ended := range ends {
+			assert.ErrorContains(t, <-ended, "context canceled")
+		}
+	})
+}
+
 func TestSwarmOfSeveralVersionsIsOne(t *testing.T) {
+	t.Parallel()
 	if lab == nil || len(testEngines()) < 2 {
 		return
 	}

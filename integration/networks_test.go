@@ -218,6 +218,7 @@ func TestConfigurationsOfNetworksAreUsedByOthers(t *testing.T) {
 }
 
 func TestErrorsOfNetworks(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		name := serviceName(t, "n")

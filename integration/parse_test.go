@@ -130,6 +130,7 @@ func resources(s *swarm.ServiceSpec) *swarm.ResourceRequirements {
 }
 
 func TestParsersMakeWhatTheDockerCommandMakes(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, ids := newClient(t, e), withSecretAndConfig(t, e)
 		network := addNetwork(t, e)
@@ -159,6 +160,7 @@ func TestParsersMakeWhatTheDockerCommandMakes(t *testing.T) {
 }
 
 func TestDockerCommandRefusesWhatParsersRefuse(t *testing.T) {
+	t.Parallel()
 	nowhere := "unix://" + filepath.Join(t.TempDir(), "none.sock")
 	for _, g := range readGrammars(t) {
 		t.Run(g.ID, func(t *testing.T) {

@@ -43,13 +43,14 @@ func quickstart(t *testing.T, out io.Writer, args ...string) error {
 }
 
 func TestQuickstartTellsAServicesLife(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		var out bytes.Buffer
 		err := quickstart(t, &out, "-host", e.Host, "-image", engines.Image1, "-next", engines.Image2, "-name", serviceName(t, ""),
 			"--", "-lines", "-1", "-every", "50ms")
 		require.NoError(t, err, out.String())
 		said := out.String()
-		for _, line := range []string{"engine " + e.Version, "deploying", "2 of 2 tasks run", "stdout ", "scaling to 3", "3 of 3 tasks run",
+		for _, line := range []string{"running on the engine at " + e.Host, "engine " + e.Version, "deploying", "2 of 2 tasks run", "stdout ", "scaling to 3", "3 of 3 tasks run",
 			"updating the image to " + engines.Image2, "3 of 3 tasks run", "rolling back", "3 of 3 tasks run", "removing", "done"} {
 			_, rest, found := strings.Cut(said, line)
 			if !assert.True(t, found, "%q does not follow in:\n%s", line, out.String()) {
@@ -64,7 +65,6 @@ func TestQuickstartTellsAServicesLife(t *testing.T) {
 
 func TestQuickstartSaysWhatIsMissing(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                    "say which engine",
 		"-host unix:///nowhere/docker.sock":   "is the engine running",
 		"-host gopher://x":                    "unknown scheme",
 		"-host tcp://127.0.0.1:1 -timeout 5s": "no engine at",
@@ -72,4 +72,26 @@ func TestQuickstartSaysWhatIsMissing(t *testing.T) {
 		err := quickstart(t, io.Discard, strings.Fields(args)...)
 		assert.ErrorContains(t, err, want, args)
 	}
+}
+
+func TestQuickstartSaysThatThereIsNoSwarmOrThatItIsLocked(t *testing.T) {
+	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
+		assert.ErrorContains(t, quickstart(t, io.Discard, "-host", e.Host), "not in a swarm; make one of it with: docker swarm init")
+		client := newClient(t, e)
+		require.NoError(t, e.InitSwarm(t.Context()))
+		_, err := client.Swarm.AutoLock(t.Context(), true)
+		require.NoError(t, err)
+		restartLocked(t, e, client)
+		assert.ErrorContains(t, quickstart(t, io.Discard, "-host", e.Host), "is locked; unlock it with: docker swarm unlock")
+	})
+}
+
+func TestQuickstartSaysThatTheEngineIsAWorker(t *testing.T) {
+	t.Parallel()
+	if lab == nil {
+		return
+	}
+	nodes := startMembers(t, testEngines()[0], testEngines()[0])
+	formSwarm(t, 1, nodes)
+	assert.ErrorContains(t, quickstart(t, io.Discard, "-host", nodes[1].Host), "is a worker; name a manager with -host")
 }

@@ -3,8 +3,13 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +26,11 @@ func wait(t *testing.T, client *swarm.Client, rollout swarm.Rollout) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return client.Services.Wait(ctx, rollout, nil)
+}
+
+// withPatience bounds what a test waits for.
+func withPatience(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 2*time.Minute)
 }
 
 // deploy creates a service and waits until it runs.
@@ -159,7 +169,12 @@ func TestWaitKnowsEveryMode(t *testing.T) {
 		failing := testSpec(serviceName(t, "failing"), "-exit", "3")
 		failing.Mode, failing.UpdateConfig = swarm.ReplicatedJob(2, 0), swarm.UpdateConfig{}
 		failing.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
-		for want, spec := range map[error]swarm.ServiceSpec{swarm.ErrNoEligibleNode: nowhere, swarm.ErrJobFailed: failing} {
+		crashing := testSpec(serviceName(t, "crashing"), "-exit", "3")
+		crashing.UpdateConfig.Monitor = 20 * time.Second // until it is seen to have ended
+		crashing.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+		for want, spec := range map[error]swarm.ServiceSpec{
+			swarm.ErrNoEligibleNode: nowhere, swarm.ErrJobFailed: failing, swarm.ErrTasksFailed: crashing,
+		} {
 			change, err := client.Services.Create(t.Context(), spec, nil)
 			require.NoError(t, err)
 			removeLater(t, client, change.ID)
@@ -186,5 +201,88 @@ func TestWatchTellsTheWay(t *testing.T) {
 		assert.Greater(t, len(lines), 1)
 		assert.True(t, last.Settled)
 		assert.Len(t, last.Tasks, 2)
+	})
+}
+
+// requestTimes is when a client has sent its requests.
+type requestTimes struct {
+	mu   sync.Mutex
+	sent []time.Time
+}
+
+func (r *requestTimes) observe(o swarm.Observation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent = append(r.sent, time.Now().Add(-o.Duration))
+}
+
+// between counts those of a stretch of time.
+func (r *requestTimes) between(from, to time.Time) (count int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.sent {
+		if !at.Before(from) && at.Before(to) {
+			count++
+		}
+	}
+	return count
+}
+
+// spread is the least, the median and the most.
+func spread[T cmp.Ordered](values []T) string {
+	slices.Sort(values)
+	return fmt.Sprintf("%v, %v, %v", values[0], values[len(values)/2], values[len(values)-1])
+}
+
+// How long a wait takes to see that a task runs after it has begun to, which its
+// node says itself, and how often it asks in the half second that a start takes.
+func TestAWaitSeesATaskRunSoonAndAsksFifteenTimesAtMost(t *testing.T) {
+	const starts, startTime = 9, 500 * time.Millisecond
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		var requests requestTimes
+		client := newClient(t, e, swarm.WithObserver(requests.observe))
+		var lags, took []time.Duration
+		var asked []int
+		most := 0
+		for i := range starts {
+			change, err := client.Services.Create(t.Context(), testSpec(serviceName(t, strconv.Itoa(i))), nil)
+			require.NoError(t, err)
+			removeLater(t, client, change.ID)
+			began := time.Now()
+			for progress, err := range client.Services.Watch(t.Context(), change.Rollout, nil) {
+				require.NoError(t, err)
+				if progress.Running == 1 {
+					lags = append(lags, time.Since(progress.Tasks[0].Status.Timestamp).Round(time.Millisecond))
+					break
+				}
+			}
+			took, asked = append(took, time.Since(began).Round(time.Millisecond)), append(asked, requests.between(began, time.Now()))
+			most = max(most, requests.between(began, began.Add(startTime)))
+			require.NoError(t, client.Services.RemoveAndWait(t.Context(), change.ID))
+		}
+		t.Logf("%s: lags %s; starts %s, with requests %s, in the first half second at most %d",
+			e.Name, spread(lags), spread(took), spread(asked), most)
+		assert.LessOrEqual(t, most, 15)
+	})
+}
+
+func TestAWaitAsksOnceASecondAtMostWhenNothingMoves(t *testing.T) {
+	const quiet, counted = 7 * time.Second, 8 * time.Second
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		var requests requestTimes
+		client := newClient(t, e, swarm.WithObserver(requests.observe))
+		spec := testSpec(serviceName(t, ""))
+		spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.nope==1"}}
+		change, err := client.Services.Create(t.Context(), spec, nil)
+		require.NoError(t, err)
+		removeLater(t, client, change.ID)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), quiet+counted)
+		defer cancel()
+		require.ErrorIs(t, client.Services.Wait(ctx, change.Rollout, nil), context.DeadlineExceeded)
+		idle := requests.between(began.Add(quiet), began.Add(quiet+counted))
+		t.Logf("%s: %d requests in %v", e.Name, idle, counted)
+		assert.LessOrEqual(t, idle, int(counted/time.Second))
+		assert.Positive(t, idle)
 	})
 }

@@ -193,6 +193,7 @@ func postRequest(t *testing.T, path string, version uint64, spec any) *http.Requ
 }
 
 func TestSecretOfAMissingDriverIsRefused(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		_, err := client.Secrets.Create(t.Context(), swarm.SecretSpec{Name: serviceName(t, ""), Driver: &swarm.Driver{Name: "nosuchdriver"}})

@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -55,6 +56,7 @@ var producedBy = map[string]string{
 	"ErrRollbackPaused":   "TestRollbackThatFailsIsPaused",
 	"ErrSuperseded":       "TestWaitTellsWhatBecameOfTheService",
 	"ErrRemoved":          "TestWaitTellsWhatBecameOfTheService",
+	"ErrTasksFailed":      "TestWaitKnowsEveryMode",
 	"ErrJobFailed":        "TestWaitKnowsEveryMode",
 	"ErrNoEligibleNode":   "TestWaitKnowsEveryMode",
 }
@@ -255,9 +257,15 @@ func TestLogsThatNoDriverKeepsAreNotReadable(t *testing.T) {
 		_, err = client.Do(request)
 		assert.ErrorIs(t, err, swarm.ErrLogsNotReadable)
 
-		logs, err := client.Services.Logs(t.Context(), id, nil)
-		stdout, _ := readLogs(t, logs, err)
-		assert.Empty(t, stdout, "of services engines do not say it")
+		request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, "/services/"+id+"/logs?stdout=1", nil)
+		require.NoError(t, err)
+		response, err := client.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		said, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		assert.Empty(t, said, "of services engines do not say it")
+		assert.ErrorIs(t, logsError(client.Services.Logs(t.Context(), id, nil)), swarm.ErrLogsNotReadable)
 	})
 }
 
@@ -298,6 +306,7 @@ func TestLogsOfANodeThatIsDownAreIncomplete(t *testing.T) {
 }
 
 func TestRollbackThatFailsIsPaused(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		spec := testSpec(serviceName(t, ""), "-exit", "3", "-after", "100ms")

@@ -121,6 +121,7 @@ func describe(tasks []swarm.Task) string {
 }
 
 func TestServiceLife(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, ctx := newClient(t, e), t.Context()
 		spec := testSpec(serviceName(t, ""), "-lines", "3")
@@ -184,6 +185,7 @@ func TestServiceLife(t *testing.T) {
 }
 
 func TestChangeOfALabelRestartsNoTask(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		spec := fullSpec(serviceName(t, ""))
@@ -292,6 +294,7 @@ func assertCovers(t *testing.T, got, want any, path string) {
 }
 
 func TestSpecOfEveryModeIsAccepted(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		for kind, mode := range map[swarm.ModeKind]swarm.ServiceMode{
@@ -511,6 +514,7 @@ func TestTasksAreCountedWhereTheEngineDoesNot(t *testing.T) {
 }
 
 func TestTasksAreListedByWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		spec := testSpec(serviceName(t, ""))
@@ -557,6 +561,7 @@ func TestTasksAreListedByWhatIsAskedFor(t *testing.T) {
 }
 
 func TestServiceLifeAtTheOldestAPIVersion(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e, swarm.WithAPIVersion("1.24"))
 		var network struct{ ID string }
@@ -645,6 +650,7 @@ func TestJobIsNotRunAgainByAccident(t *testing.T) {
 }
 
 func TestVerbsForCommonChanges(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, ctx := newClient(t, e), t.Context()
 		id := create(t, client, testSpec(serviceName(t, "")))

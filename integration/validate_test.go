@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -115,6 +117,100 @@ func TestEnginesDrawTheBordersOfSecretsAndConfigs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// creation is how an engine is asked to make an object, and to remove it.
+type creation struct {
+	file, create, remove string
+	good                 func() any
+}
+
+var creations = []creation{
+	{"network.json", "/networks/create", "/networks/", func() any { return &swarm.NetworkSpec{Name: "validated", Driver: "overlay"} }},
+	{"volume.json", "/volumes/create", "/volumes/", func() any { return &swarm.VolumeSpec{Name: "validated"} }},
+}
+
+func TestEnginesDrawTheBordersOfNetworksAndVolumes(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		for _, c := range creations {
+			for _, b := range readBorders(t, c.file) {
+				for _, spec := range b.Accepted {
+					if !takesClusterVolumes(e) && bytes.Contains(spec, []byte("ClusterVolumeSpec")) {
+						continue // the client refuses it
+					}
+					id, err := c.make(t, e, spec)
+					if assert.NoError(t, err, "%s: %s", b.ID, spec) {
+						assert.NoError(t, e.Call(t.Context(), http.MethodDelete, c.remove+id+"?force=1", nil, nil))
+					}
+				}
+				for _, refused := range b.Refused {
+					if !takesClusterVolumes(e) && bytes.Contains(refused.Spec, []byte("ClusterVolumeSpec")) {
+						continue // the client refuses it
+					}
+					id, err := c.make(t, e, refused.Spec)
+					if !assert.ErrorContains(t, err, refused.Says, "%s: %s", b.ID, refused.Spec) && err == nil {
+						assert.NoError(t, e.Call(t.Context(), http.MethodDelete, c.remove+id+"?force=1", nil, nil))
+					}
+				}
+			}
+		}
+	})
+}
+
+func takesClusterVolumes(e *engines.Engine) bool { return !isOlder(e.APIVersion, "1.42") }
+
+// make asks for an object with a spec merged into the good one, and gives what
+// it is removed by.
+func (c *creation) make(t *testing.T, e *engines.Engine, spec json.RawMessage) (string, error) {
+	t.Helper()
+	merged := c.good()
+	require.NoError(t, json.Unmarshal(spec, merged))
+	var made struct {
+		ID, Name      string
+		ClusterVolume struct{ ID string }
+	}
+	err := e.Call(t.Context(), http.MethodPost, c.create, merged, &made)
+	return cmp.Or(made.ID, made.ClusterVolume.ID, made.Name), err
+}
+
+func TestEnginesDrawTheBordersOfSwarms(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		cluster, err := client.Swarm.Inspect(t.Context())
+		require.NoError(t, err)
+		testUpdates(t, "swarm.json", cluster.Spec, func(spec swarm.SwarmSpec) error {
+			return client.Swarm.Modify(t.Context(), func(c *swarm.Cluster) error { c.Spec = spec; return nil })
+		})
+	})
+}
+
+func TestEnginesDrawTheBordersOfNodes(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		node := ownNode(t, client)
+		testUpdates(t, "node.json", node.Spec, func(spec swarm.NodeSpec) error {
+			return client.Nodes.Modify(t.Context(), node.ID, func(n *swarm.Node) error { n.Spec = spec; return nil })
+		})
+	})
+}
+
+// testUpdates changes an object to every spec merged into its own, and back.
+func testUpdates[T any](t *testing.T, file string, own T, update func(T) error) {
+	merged := func(spec json.RawMessage) T {
+		merged := own
+		require.NoError(t, json.Unmarshal(spec, &merged))
+		return merged
+	}
+	for _, b := range readBorders(t, file) {
+		for _, spec := range b.Accepted {
+			assert.NoError(t, update(merged(spec)), "%s: %s", b.ID, spec)
+			require.NoError(t, update(own), "%s: %s", b.ID, spec)
+		}
+		for _, refused := range b.Refused {
+			assert.ErrorContains(t, update(merged(refused.Spec)), refused.Says, "%s: %s", b.ID, refused.Spec)
+		}
+	}
 }
 
 var sizedData = regexp.MustCompile(`\$([0-9]+)`)

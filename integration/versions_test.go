@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,11 +16,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/swarm-go/swarm"
 	"github.com/swarm-go/swarm/integration/engines"
 )
 
@@ -53,6 +54,16 @@ func readVersionTable(t *testing.T) []versionRow {
 	return rows
 }
 
+// versionRows are the rows by what they are about.
+func versionRows(t *testing.T) map[string]versionRow {
+	t.Helper()
+	rows := map[string]versionRow{}
+	for _, row := range readVersionTable(t) {
+		rows[row.what] = row
+	}
+	return rows
+}
+
 // typesIn are the names of the struct types that values of a type hold.
 func typesIn(t reflect.Type) map[string]bool {
 	names := map[string]bool{}
@@ -73,8 +84,7 @@ func typesIn(t reflect.Type) map[string]bool {
 	return names
 }
 
-// gatedField is a field, or a value of one, that not every API version has, in
-// a service spec.
+// gatedField is a field, or a value of one, that not every API version has.
 type gatedField struct {
 	row   string // its row in the table
 	path  string // where it is in a spec
@@ -83,6 +93,7 @@ type gatedField struct {
 
 	refusal string // what engines say where they refuse it, or what is left without it
 	always  bool   // they refuse it from services at every version
+	wrong   bool   // the value is none: those that look at the field refuse it
 }
 
 // experimentalOnly is said by engines that are not in experimental mode. Those
@@ -259,35 +270,16 @@ const (
 )
 
 func TestEnginesDropFieldsAsTheTableOfVersionsSays(t *testing.T) {
-	rows := map[string]versionRow{}
-	for _, row := range readVersionTable(t) {
-		rows[row.what] = row
-	}
+	t.Parallel()
+	rows := versionRows(t)
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		v := newVersionsTest(t, e)
 		for _, field := range gatedFields {
 			for minor := v.oldest; minor <= v.newest; minor++ {
-				did, said := v.post(field, minor)
+				did, said := v.post(gatedServices, field, minor)
 				v.check(field, rows[field.row], minor, did, said)
 			}
 		}
-	})
-}
-
-func TestEveryGatedFieldIsPosted(t *testing.T) {
-	onEveryEngine(t, func(t *testing.T, _ *engines.Engine) {
-		posted, inServices := map[string]int{}, typesIn(reflect.TypeFor[swarm.ServiceSpec]())
-		for _, field := range gatedFields {
-			posted[field.row]++
-		}
-		for _, row := range readVersionTable(t) {
-			typeName, _, isField := strings.Cut(row.what, ".")
-			if isField && !strings.Contains(row.what, " ") && row.minor > 24 && inServices[typeName] {
-				assert.Equal(t, 1, posted[row.what], row.what)
-			}
-			delete(posted, row.what)
-		}
-		assert.Empty(t, posted, "have no row")
 	})
 }
 
@@ -305,9 +297,12 @@ func (v *versionsTest) check(field gatedField, row versionRow, minor int, did, s
 		assert.Contains(v.t, said, field.refusal, at)
 	case row.minor > v.newest:
 		assert.NotEqual(v.t, fieldCameBack, did, at)
+	case !isDropped && field.wrong, row.below == "refused" && minor < row.minor:
+		assert.Equal(v.t, fieldRefused, did, at)
+		assert.Contains(v.t, said, field.refusal, at)
 	case !isDropped:
 		assert.Equal(v.t, fieldCameBack, did, at)
-	case field.refusal != "":
+	case field.refusal != "" && !field.wrong:
 		assert.Equal(v.t, fieldRefused, did, at)
 		assert.Contains(v.t, said, field.refusal, at)
 	default:
@@ -326,22 +321,29 @@ type versionsTest struct {
 
 func newVersionsTest(t *testing.T, e *engines.Engine) *versionsTest {
 	v := &versionsTest{t: t, e: e}
-	var version struct {
-		APIVersion, MinAPIVersion string
-		Experimental              bool
-	}
-	require.NoError(t, e.Call(t.Context(), http.MethodGet, "/version", nil, &version))
-	v.oldest, v.newest = max(24, minorOf(t, version.MinAPIVersion)), minorOf(t, version.APIVersion)
-	v.experimental = version.Experimental
+	v.readVersions()
 	var info struct{ Swarm struct{ NodeID string } }
 	require.NoError(t, e.Call(t.Context(), http.MethodGet, "/info", nil, &info))
+	time.Sleep(time.Second) // so that what has happened is before the second that $now is
 	v.replace = strings.NewReplacer(
+		"$now", strconv.FormatInt(time.Now().Unix(), 10),
 		"$node", info.Swarm.NodeID,
 		"$service", v.create("/services", `{"Name":"versions-other","Mode":{"Replicated":{"Replicas":0}},"TaskTemplate":{"ContainerSpec":{"Image":"none.invalid/none"}}}`),
 		"$network", v.create("/networks", `{"Name":"versions-network","Driver":"overlay"}`),
 		"$secret", v.create("/secrets", `{"Name":"versions-secret","Data":"YQ=="}`),
-		"$config", v.create("/configs", `{"Name":"versions-config","Data":"YQ=="}`))
+		"$config", v.create("/configs", `{"Name":"versions-config","Data":"YQ=="}`),
+		"$volume", v.create("/volumes", `{"Name":"versions-volume"}`))
 	return v
+}
+
+func (v *versionsTest) readVersions() {
+	var version struct {
+		APIVersion, MinAPIVersion string
+		Experimental              bool
+	}
+	require.NoError(v.t, v.e.Call(v.t.Context(), http.MethodGet, "/version", nil, &version))
+	v.oldest, v.newest = max(24, minorOf(v.t, version.MinAPIVersion)), minorOf(v.t, version.APIVersion)
+	v.experimental = version.Experimental
 }
 
 func minorOf(t *testing.T, version string) int {
@@ -353,35 +355,40 @@ func minorOf(t *testing.T, version string) int {
 }
 
 func (v *versionsTest) create(path, body string) string {
-	var created struct{ ID string }
+	var created struct{ ID, Name string }
 	require.NoError(v.t, v.e.Call(v.t.Context(), http.MethodPost, path+"/create", json.RawMessage(body), &created))
+	id := cmp.Or(created.ID, created.Name) // volumes have names alone
 	v.t.Cleanup(func() {
-		assert.NoError(v.t, v.e.Call(context.Background(), http.MethodDelete, path+"/"+created.ID, nil, nil))
+		assert.NoError(v.t, v.e.Call(context.Background(), http.MethodDelete, path+"/"+id, nil, nil))
 	})
-	return created.ID
+	return id
 }
 
-// post creates a service that has the field, in a request of the given API
+// post creates an object that has the field, in a request of the given API
 // version, and looks at what has become of it.
-func (v *versionsTest) post(field gatedField, minor int) (did, said string) {
-	spec := v.parse(`{"Name":"versions-service","Mode":{"Replicated":{"Replicas":0}},"TaskTemplate":{"ContainerSpec":{"Image":"none.invalid/none"},
-		"Placement":{"Constraints":["node.id==none"]}}}`)
+func (v *versionsTest) post(object gatedObject, field gatedField, minor int) (did, said string) {
+	spec := v.parse(object.spec)
 	if field.with != "" {
 		spec = merge(spec, v.parse(field.with))
 	}
 	want := v.parse(field.value)
-	spec = put(spec, steps(field.path), want)
+	spec = put(spec, steps(object.at+field.path), want)
 
-	var created struct{ ID string }
-	if err := v.e.Call(v.t.Context(), http.MethodPost, fmt.Sprintf("/v1.%d/services/create", minor), spec, &created); err != nil {
+	var created struct{ ID, Name string }
+	if err := v.e.Call(v.t.Context(), http.MethodPost, fmt.Sprintf("/v1.%d%s/create", minor, object.path), spec, &created); err != nil {
 		return fieldRefused, err.Error()
 	}
+	at := object.path + "/" + cmp.Or(created.ID, created.Name)
 	defer func() {
-		require.NoError(v.t, v.e.Call(context.Background(), http.MethodDelete, "/services/"+created.ID, nil, nil))
+		require.NoError(v.t, v.e.Call(context.Background(), http.MethodDelete, at+"?force=true", nil, nil))
 	}()
-	var service struct{ Spec any }
-	require.NoError(v.t, v.e.Call(v.t.Context(), http.MethodGet, "/services/"+created.ID, nil, &service))
-	got := get(service.Spec, steps(field.path))
+	var read any
+	require.NoError(v.t, v.e.Call(v.t.Context(), http.MethodGet, at, nil, &read))
+	return became(get(read, steps(object.in+field.path)), want)
+}
+
+// became is what has become of a value that was taken.
+func became(got, want any) (did, said string) {
 	if reflect.DeepEqual(got, want) {
 		return fieldCameBack, ""
 	}

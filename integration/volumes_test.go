@@ -77,6 +77,7 @@ func TestVolumesFromCreationToRemoval(t *testing.T) {
 }
 
 func TestErrorsOfVolumes(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		for what, row := range map[string]struct {

@@ -2,12 +2,13 @@
 // standard input, prints it readable, and fails if a test or package failed, if
 // a test was skipped, or if no test ran.
 //
-//	go test -json ./... | go run ./integration/cireport [-engines "20.10 26.1 28.5"] [-results FILE]
+//	go test -json ./... | go run ./integration/cireport [-engines "20.10 26.1 28.5"] [-results FILE] [-failed FILE]
 //
 // With -engines it also fails unless every engine ran the same tests: those with
 // the engine's name as an element of their own, as in TestCreate/28.5/global.
 // With -results it adds a line for each test to a file: "pass PACKAGE TEST", or
-// fail, or skip.
+// fail, or skip. With -failed it adds the names of the tests that failed to another,
+// without their subtests, if nothing else is wrong: they may be run once more.
 package main
 
 import (
@@ -17,7 +18,9 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +28,7 @@ func main() {
 	log.SetFlags(0)
 	engines := flag.String("engines", "", "names of the engines that must have run the same tests")
 	results := flag.String("results", "", "file to add a line for each test to")
+	failed := flag.String("failed", "", "file to add the name of each test that failed to")
 	flag.Parse()
 	r := newReport(os.Stdout)
 	if err := r.read(os.Stdin); err != nil {
@@ -34,8 +38,8 @@ func main() {
 	for _, problem := range problems {
 		fmt.Println("FAIL:", problem)
 	}
-	if *results != "" {
-		if err := appendLines(*results, r.results); err != nil {
+	for file, lines := range map[string][]string{*results: r.results, *failed: r.again(strings.Fields(*engines))} {
+		if err := appendLines(file, lines); err != nil {
 			log.Fatal("cireport: ", err)
 		}
 	}
@@ -45,6 +49,9 @@ func main() {
 }
 
 func appendLines(name string, lines []string) error {
+	if name == "" {
+		return nil
+	}
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -80,6 +87,8 @@ type report struct {
 	failed   []string
 	skipped  []string
 	packages []string // that failed
+
+	unfinished bool // a package took tests with it, or failed without one
 }
 
 func newReport(out io.Writer) *report {
@@ -152,6 +161,7 @@ func (r *report) endPackage(e event) {
 	switch {
 	case e.Action == "fail":
 		r.packages = append(r.packages, e.Package)
+		r.unfinished = r.unfinished || !slices.ContainsFunc(r.failed, func(name string) bool { return strings.HasPrefix(name, e.Package+" ") })
 		r.printUnfinished(e.Package)
 		fmt.Fprintf(r.out, "FAIL  %-60s %4d passed %7.1fs\n", e.Package, r.counts[e.Package], e.Elapsed)
 	case e.Action == "skip" || r.counts[e.Package] == 0:
@@ -168,6 +178,7 @@ func (r *report) printUnfinished(pkg string) {
 		if id.pkg == pkg {
 			fmt.Fprintf(r.out, "\n%s", output)
 			delete(r.output, id)
+			r.unfinished = r.unfinished || id.test != ""
 		}
 	}
 }
@@ -188,6 +199,31 @@ func (r *report) judge(engines []string) []string {
 		problems = append(problems, "no test ran")
 	}
 	return append(problems, r.compareEngines(engines)...)
+}
+
+// again are the names of the tests that failed, without their subtests, if nothing
+// else is wrong with the run; otherwise none.
+func (r *report) again(engines []string) []string {
+	failed := map[string]bool{}
+	for _, name := range r.failed {
+		_, test, _ := strings.Cut(name, " ")
+		failed[wholeTest(test)] = true
+	}
+	rest := report{}
+	for _, id := range r.tests {
+		if !failed[wholeTest(id.test)] {
+			rest.tests = append(rest.tests, id)
+		}
+	}
+	if r.unfinished || len(r.skipped) > 0 || len(rest.compareEngines(engines)) > 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(failed))
+}
+
+func wholeTest(name string) string {
+	whole, _, _ := strings.Cut(name, "/")
+	return whole
 }
 
 // compareEngines returns the tests that some engine ran and another did not.

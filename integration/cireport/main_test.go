@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -76,4 +77,30 @@ func TestEnginesMustHaveRunTheSameTests(t *testing.T) {
 func TestEnginesMustHaveRunTests(t *testing.T) {
 	problems, _ := judge(t, "28.5", `{"Action":"pass","Package":"p","Test":"TestA"}`)
 	assert.Equal(t, []string{"no test ran on an engine"}, problems)
+}
+
+func TestOnlyTestsThatFailedByThemselvesAreRunOnceMore(t *testing.T) {
+	failed := []string{
+		`{"Action":"fail","Package":"p","Test":"TestA/26.1/x"}`,
+		`{"Action":"fail","Package":"p","Test":"TestA/26.1"}`,
+		`{"Action":"pass","Package":"p","Test":"TestA/28.5"}`,
+		`{"Action":"fail","Package":"p","Test":"TestA"}`,
+		`{"Action":"pass","Package":"p","Test":"TestB/26.1"}`,
+		`{"Action":"pass","Package":"p","Test":"TestB/28.5"}`,
+	}
+	const end = `{"Action":"fail","Package":"p"}`
+	for name, test := range map[string]struct {
+		more []string
+		want []string
+	}{
+		"a test":                       {[]string{end}, []string{"TestA"}},
+		"and one that was skipped":     {[]string{`{"Action":"skip","Package":"p","Test":"TestC"}`, end}, nil},
+		"and one on one engine only":   {[]string{`{"Action":"pass","Package":"p","Test":"TestC/28.5"}`, end}, nil},
+		"and one that never ended":     {[]string{`{"Action":"output","Package":"p","Test":"TestC","Output":"panic"}`, end}, nil},
+		"and a package without a test": {[]string{end, `{"Action":"fail","Package":"q"}`}, nil},
+	} {
+		r := newReport(io.Discard)
+		require.NoError(t, r.read(strings.NewReader(strings.Join(append(failed[:len(failed):len(failed)], test.more...), "\n"))))
+		assert.Equal(t, test.want, r.again([]string{"26.1", "28.5"}), name)
+	}
 }

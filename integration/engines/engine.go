@@ -12,17 +12,19 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 )
 
 // Engine is a Docker Engine that runs.
 type Engine struct {
-	Name       string // names its subtests: "28.5", or "host" for one of the user's own
-	Host       string // as DOCKER_HOST has it: unix:///path or tcp://host:port
-	Version    string // what it says it is: "28.5.2+dfsg4"
-	APIVersion string // the newest it speaks: "1.51"
-	Addr       string // where other engines on its network reach it: "10.99.0.1"
+	Name       string   // names its subtests: "28.5", or "host" for one of the user's own
+	Host       string   // as DOCKER_HOST has it: unix:///path or tcp://host:port
+	Version    string   // what it says it is: "28.5.2+dfsg4"
+	APIVersion string   // the newest it speaks: "1.51"
+	Addr       string   // where other engines on its network reach it: "10.99.0.1"
+	Flags      []string // more flags of dockerd, from the next start on
 
 	lab     *Lab // nil: the engine is not ours
 	release string
@@ -70,7 +72,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return fmt.Errorf("engines: %w", err)
 	}
 	defer log.Close()
-	process := e.lab.script(context.Background(), "run", e.release, e.Name)
+	process := e.lab.script(context.Background(), append([]string{"run", e.release, e.Name}, e.Flags...)...)
 	process.Stdout, process.Stderr = log, log
 	if err := startDyingWithUs(process); err != nil {
 		return fmt.Errorf("engines: start %s: %w", e.Name, err)
@@ -172,6 +174,23 @@ func (e *Engine) PID() int {
 // LogFile is where the engine's own log is; only for an engine that is [Engine.Owned].
 func (e *Engine) LogFile() string { return e.lab.path(e.Name, "log") }
 
+// Crash is what the engine said when it crashed, which engines do now and then by
+// themselves; empty if it has not.
+func (e *Engine) Crash() string {
+	const size = 4 << 10
+	log, err := os.ReadFile(e.LogFile())
+	if err != nil {
+		return ""
+	}
+	at := crashed.FindIndex(log)
+	if at == nil {
+		return ""
+	}
+	return string(log[at[0]:min(len(log), at[0]+size)])
+}
+
+var crashed = regexp.MustCompile(`(?m)^(panic|fatal error|unexpected fault address)\b`)
+
 func (e *Engine) logTail() string {
 	const size = 4 << 10
 	log, err := os.ReadFile(e.LogFile())
@@ -252,6 +271,21 @@ func (e *Engine) InitSwarm(ctx context.Context) error {
 		return fmt.Errorf("engines: %s: %w", e.Name, err)
 	}
 	return nil
+}
+
+// RememberTasks has the swarm keep old tasks. Engines 26.1 and 28.5 crash if they
+// forget one at the moment when its service is removed, which is likely where many
+// tasks fail.
+func (e *Engine) RememberTasks(ctx context.Context) error {
+	var cluster struct {
+		Version struct{ Index uint64 }
+		Spec    map[string]any
+	}
+	if err := e.Call(ctx, http.MethodGet, "/swarm", nil, &cluster); err != nil {
+		return err
+	}
+	cluster.Spec["Orchestration"] = map[string]any{"TaskHistoryRetentionLimit": 10_000}
+	return e.Call(ctx, http.MethodPost, fmt.Sprintf("/swarm/update?version=%d", cluster.Version.Index), cluster.Spec, nil)
 }
 
 // IsManager fails unless the engine is a manager of a swarm.

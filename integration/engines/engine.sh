@@ -9,6 +9,7 @@
 #   engine.sh kill NAME                       SIGKILL: a power cut
 #   engine.sh rm NAME                         kill, and forget its data
 #   engine.sh docker-path [VERSION]           print the path of a docker command of VERSION
+#   engine.sh registry-path                   print the path of an image registry, docker-registry
 #   engine.sh plug SWITCH NAME ADDRESS        before NAME runs: give it an eth0 that leads to all that
 #                                             are plugged into SWITCH, and nowhere else
 #   engine.sh cut NAME                        pull that cable
@@ -38,11 +39,12 @@ fail() { echo "engine.sh: $*" >&2; exit 1; }
 # --- unpacking -----------------------------------------------------------------------------
 
 setup() { # VERSION: about 100 MB of download, 230 MB of disk, 10 s
-  local suite packages="docker.io docker-cli"
+  local suite packages="docker.io docker-cli" program=docker
   case $1 in
     20.10) suite=bookworm packages=docker.io ;;
     26.1) suite=trixie ;;
     28.5) suite=forky ;;
+    registry) suite=bookworm packages=docker-registry program=docker-registry ;;
     *) fail "unknown engine version $1: there are 20.10, 26.1 and 28.5" ;;
   esac
   local home=$BASE/$1
@@ -54,7 +56,7 @@ setup() { # VERSION: about 100 MB of download, 230 MB of disk, 10 s
     rm -rf "$home"/{ok,apt,root,cli}
     fetch "$home/apt" $suite "$packages" >&2
     unpack "$home/apt" "$home/root" $suite
-    docker_command "$home"
+    command_of "$home" $program
     rm -rf "$home/apt"
     echo $LAYOUT >"$home/ok"
   fi
@@ -110,16 +112,16 @@ unpack() { # APT ROOT SUITE
   ldconfig -r "$root"
 }
 
-# The docker command is linked against its suite's libc, which is newer than the host's.
-docker_command() { # HOME
+# The command is linked against its suite's libc, which may be newer than the host's.
+command_of() { # HOME PROGRAM
   local loader
   loader=$(find "$1/root/usr/lib" -name 'ld-linux-*.so.*' | head -n 1)
   mkdir -p "$1/cli"
-  cat >"$1/cli/docker" <<END
+  cat >"$1/cli/$2" <<END
 #!/bin/sh
-exec "$loader" --library-path "$(dirname "$(find "$1/root/usr/lib" -name libc.so.6 | head -n 1)")" "$1/root/usr/bin/docker" "\$@"
+exec "$loader" --library-path "$(dirname "$(find "$1/root/usr/lib" -name libc.so.6 | head -n 1)")" "$1/root/usr/bin/$2" "\$@"
 END
-  chmod +x "$1/cli/docker"
+  chmod +x "$1/cli/$2"
 }
 
 # --- running -------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ reap() {
   rm -rf "$RUN"
 }
 
-command=${1:?command: setup, start, stop, kill, rm, docker-path, plug, cut, heal, run or reap}
+command=${1:?command: setup, start, stop, kill, rm, docker-path, registry-path, plug, cut, heal, run or reap}
 shift
 case $command in
   setup | start | run) "$command" "${@:?VERSION}" ;;
@@ -291,6 +293,7 @@ case $command in
   plug) plug "${@:?SWITCH}" ;;
   cut) cable "${1:?NAME}" down ;;
   heal) cable "${1:?NAME}" up ;;
+  registry-path) (setup registry) && echo "$BASE/registry/cli/docker-registry" ;;
   reap) reap ;;
   *) fail "unknown command $command" ;;
 esac

@@ -13,7 +13,8 @@
 //	testimage -cat /run/secrets/x      print a file first; fail if it is not there
 //	testimage healthcheck 0            a health check that succeeds; 1: that fails
 //
-// Line 3 is "stdout 3" or "stderr 3". IMAGE is the image's tag.
+// Line 3 is "stdout 3" or "stderr 3", after the value of SWARMTEST_LINE and a space if
+// that is set. IMAGE is the image's tag.
 package main
 
 import (
@@ -117,6 +118,9 @@ func printLines(count int, every time.Duration, width int) {
 
 func line(stream string, n, width int) string {
 	text := fmt.Sprintf("%s %d", stream, n)
+	if begin := os.Getenv("SWARMTEST_LINE"); begin != "" {
+		text = begin + " " + text
+	}
 	if len(text) < width {
 		text += " " + strings.Repeat("x", width-len(text)-1)
 	}

@@ -1,0 +1,177 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// withRegistry runs a test on two engines of each version that are a swarm, with a
+// registry on the network of both. The first engine has the test images.
+func withRegistry(t *testing.T, test func(t *testing.T, nodes []member, registry *engines.Registry)) {
+	t.Helper()
+	if lab == nil {
+		return
+	}
+	for _, version := range testEngines() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			nodes := startMembers(t, version, version)
+			formSwarm(t, 1, nodes)
+			require.NoError(t, nodes[0].LoadImages(t.Context()))
+			registry, err := nodes[0].StartRegistry(t.Context())
+			require.NoError(t, err)
+			t.Cleanup(func() { assert.NoError(t, registry.Close()) })
+			for _, node := range nodes {
+				require.NoError(t, registry.Trust(node.Engine))
+			}
+			test(t, nodes, registry)
+		})
+	}
+}
+
+// push puts an image of an engine into the registry.
+func push(t *testing.T, m member, registry *engines.Registry, image, repository, tag string) {
+	t.Helper()
+	query := url.Values{"repo": {registry.Addr + "/" + repository}, "tag": {tag}}
+	require.NoError(t, m.Call(t.Context(), http.MethodPost, "/images/"+image+"/tag?"+query.Encode(), nil, nil))
+	// The header that the library makes is what pushing takes, too.
+	var header string
+	client := newClient(t, m.Engine, swarm.WithRoundTripper(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("X-Registry-Auth") != "" {
+				header = r.Header.Get("X-Registry-Auth")
+			}
+			return next.RoundTrip(r)
+		})
+	}))
+	_, err := client.System.InspectDistribution(t.Context(), registry.Addr+"/"+repository+":"+tag, &swarm.DistributionInspectOptions{AuthFrom: userOf(registry)})
+	if err != nil {
+		require.ErrorContains(t, err, "unknown") // it is not there yet
+	}
+	require.NotEmpty(t, header)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/images/"+registry.Addr+"/"+repository+"/push?tag="+tag, nil)
+	require.NoError(t, err)
+	request.Header.Set("X-Registry-Auth", header)
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	for decoder := json.NewDecoder(response.Body); ; {
+		var progress struct{ Error string }
+		err := decoder.Decode(&progress)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+		require.Empty(t, progress.Error)
+	}
+}
+
+// userOf has the credentials for a registry, and for no other.
+func userOf(registry *engines.Registry) swarm.AuthSource {
+	return swarm.StaticAuth(swarm.RegistryAuth{Username: registry.Username, Password: registry.Password, ServerAddress: registry.Addr})
+}
+
+func TestPrivateImagesArePinnedAndRunOnOtherNodes(t *testing.T) {
+	t.Parallel()
+	withRegistry(t, func(t *testing.T, nodes []member, registry *engines.Registry) {
+		push(t, nodes[0], registry, engines.Image1, "team/web", "1")
+		push(t, nodes[0], registry, engines.Image2, "team/web", "2")
+		image := registry.Addr + "/team/web:1"
+		bare := nodes[0].client
+		client := newClient(t, nodes[0].Engine, swarm.WithRegistryAuth(userOf(registry)))
+
+		first, err := client.System.ResolveImage(t.Context(), image, nil)
+		require.NoError(t, err)
+		assert.Equal(t, image+"@"+first.Digest, first.Reference)
+		assert.True(t, first.Changed)
+		assert.Equal(t, []swarm.Platform{{Architecture: "amd64", OS: "linux"}}, onAMD64(first.Platforms))
+		again, err := client.System.ResolveImage(t.Context(), first.Reference, nil)
+		require.NoError(t, err)
+		assert.Equal(t, &swarm.ResolvedImage{Reference: first.Reference, Digest: first.Digest, Platforms: first.Platforms}, again)
+		_, err = client.System.ResolveImage(t.Context(), registry.Addr+"/team/web:nothing", nil)
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
+		refused := func(err error) {
+			t.Helper()
+			assert.Error(t, err)
+			assert.NotErrorIs(t, err, swarm.ErrNotFound)
+			assert.NotErrorIs(t, err, swarm.ErrInvalid)
+			assert.Contains(t, fmt.Sprint(err), "no basic auth credentials")
+		}
+		_, err = bare.System.ResolveImage(t.Context(), image, nil)
+		refused(err)
+
+		onSecond := func(name string) swarm.ServiceSpec {
+			spec := testSpec(name, "-lines", "1")
+			spec.TaskTemplate.ContainerSpec.Image = image
+			spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id==" + nodes[1].nodeID(t)}}
+			return spec
+		}
+		// Without credentials: nothing is made, or what is made cannot run, and both
+		// say why.
+		_, err = bare.Services.Create(t.Context(), onSecond("refused"), &swarm.ServiceCreateOptions{Pin: swarm.PinRequired})
+		refused(err)
+		change, err := bare.Services.Create(t.Context(), onSecond("without"), &swarm.ServiceCreateOptions{Pin: swarm.PinBestEffort})
+		require.NoError(t, err)
+		refused(change.Pin.Err)
+		assert.Equal(t, image, change.Pin.Image)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err = bare.Services.Wait(ctx, change.Rollout, nil)
+		var stopped *swarm.RolloutError
+		require.ErrorAs(t, err, &stopped)
+		assert.Contains(t, strings.Join(stopped.Progress.Reasons, "\n"), "No such image: "+image)
+
+		// With credentials the second node pulls it.
+		change, err = client.Services.Create(t.Context(), onSecond("with"), &swarm.ServiceCreateOptions{Pin: swarm.PinRequired})
+		require.NoError(t, err)
+		assert.Equal(t, first.Reference, change.Pin.Image)
+		require.NoError(t, wait(t, client, change.Rollout))
+		before := runningTasks(t, client, "with", 1)
+		change, err = client.Services.SetImage(t.Context(), "with", image, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+		require.NoError(t, err)
+		assert.False(t, change.Changed, "the tag has not moved")
+		assert.Equal(t, before, runningTasks(t, client, "with", 1))
+
+		// The tag moves.
+		push(t, nodes[0], registry, engines.Image2, "team/web", "1")
+		change, err = client.Services.SetImage(t.Context(), "with", image, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+		require.NoError(t, err)
+		assert.True(t, change.Changed)
+		assert.NotEqual(t, first.Digest, change.Pin.Digest)
+		require.NoError(t, wait(t, client, change.Rollout))
+		service, err := client.Services.Inspect(t.Context(), "with")
+		require.NoError(t, err)
+		assert.Equal(t, image+"@"+change.Pin.Digest, service.Spec.TaskTemplate.ContainerSpec.Image)
+		assert.Equal(t, first.Platforms, service.Spec.TaskTemplate.Placement.Platforms)
+
+		// And the service that could not pull can, given the credentials.
+		change, err = client.Services.Redeploy(t.Context(), "without", nil)
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, change.Rollout))
+	})
+}
+
+// onAMD64 makes the platforms of a machine those of another.
+func onAMD64(platforms []swarm.Platform) []swarm.Platform {
+	var others []swarm.Platform
+	for _, p := range platforms {
+		others = append(others, swarm.Platform{Architecture: strings.ReplaceAll(p.Architecture, "arm64", "amd64"), OS: p.OS})
+	}
+	return others
+}

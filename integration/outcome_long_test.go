@@ -1,0 +1,10 @@
+//go:build integration && long
+
+package integration
+
+import "testing"
+
+func TestOutcomesAreTrueWhenLeadersAreKilledOverAndOver(t *testing.T) {
+	t.Parallel()
+	killLeaders(t, 5)
+}
