@@ -35,9 +35,9 @@ type ServiceModifyOptions struct {
 // Modify calls change with the service as it is, which may then change its Spec,
 // and writes the result back. If somebody else wrote the service in between, also
 // the engine itself, it reads the service and calls change again, until ctx is
-// done: change may run more than once and must not rely on what it did before. What
-// it is shown then may even be its own work: a manager whose connection to a dying
-// leader breaks asks the next leader the same once more, which finds the version gone.
+// done: change may run more than once and must not rely on what it did before. If
+// the service then is just what change has made of it, perhaps because the engine
+// asked its next leader again, the error is an [*OutcomeUnknownError].
 //
 // Everything that change leaves alone stays as it is, also what this library does
 // not know; see [ServiceClient.Update] for that and for the errors. If change

@@ -17,9 +17,8 @@ import (
 var (
 	// ErrNotFound: there is no such object.
 	ErrNotFound error = &notFoundError{sentinel{"not found"}}
-	// ErrNameConflict: an object of that name exists already. It may be the one that
-	// was to be created: a manager whose connection to a dying leader breaks asks the
-	// next leader the same once more.
+	// ErrNameConflict: an object of that name exists already. If it may be the one
+	// that was to be created, the error is an [*OutcomeUnknownError], too.
 	ErrNameConflict error = &conflictError{sentinel{"name is taken"}}
 	// ErrVersionConflict: the object was changed since it was read. Engines
 	// change objects too, so this happens without a second user.
@@ -123,6 +122,7 @@ type Error struct {
 	hint     string
 	executed bool // a write may have been carried out
 	again    bool // repeating it may help
+	doubtful bool // a conflict, perhaps with what the same request has done
 	attempts int
 	wait     retryAfter
 }

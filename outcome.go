@@ -17,14 +17,18 @@ import (
 )
 
 // OutcomeUnknownError is a change of which nobody knows whether it was made:
-// the answer was lost, or the engine lost its leader while working on it.
+// the answer was lost, or the engine lost its leader while working on it. If Err is
+// [ErrNameConflict] or [ErrVersionConflict], the object is as it was to become, but
+// perhaps by somebody else who wants the same: managers that lose their leader ask
+// the next one again, which refuses what the one before has done.
 // [OutcomeUnknownError.Resolve] finds out.
 type OutcomeUnknownError struct {
 	// Err says what happened to the answer; usually an [*Error].
 	Err error
 
-	look look      // nil if nobody knows where to look
-	at   time.Time // when the call gave up
+	look     look      // nil if nobody knows where to look
+	at       time.Time // when the call gave up
+	doubtful bool      // nothing was lost, see resendPause
 }
 
 // Error says that the outcome is unknown, and why.
@@ -114,19 +118,21 @@ func (e *OutcomeUnknownError) Resolve(ctx context.Context) (Resolution, error) {
 
 // settle finds out why a repetition was refused whose first try may have been
 // carried out: because it was, and then all is well, or because somebody else came
-// first, which is the error then.
+// first, which is the error then. It stays unknown where only the engine may have
+// repeated it, and the object is as asked.
 func settle(ctx context.Context, err error) (Resolution, error) {
 	lost, ok := errors.AsType[*OutcomeUnknownError](err)
-	if !ok || lost.look == nil || !errors.Is(err, ErrVersionConflict) && !errors.Is(err, ErrNameConflict) {
+	if !ok || lost.look == nil || !isConflict(err) {
 		return Resolution{}, err
 	}
 	r, final, lookErr := lost.look(ctx)
+	known := lookErr == nil && final
 	switch {
-	case lookErr != nil || !final:
-		return Resolution{}, err
-	case r.Outcome == OutcomeApplied:
+	case known && r.Outcome == OutcomeApplied && !lost.doubtful:
 		return r, nil
-	case r.Outcome == OutcomeNotApplied:
+	case known && r.Outcome == OutcomeNotApplied,
+		lost.doubtful && !known,
+		lost.doubtful && r.Outcome == OutcomeUnknowable && errors.Is(err, ErrVersionConflict):
 		return Resolution{}, lost.Err
 	}
 	return Resolution{}, err

@@ -1,10 +1,17 @@
 package swarm_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,6 +317,110 @@ func TestARefusedRepetitionIsFoundToBeItsOwnWork(t *testing.T) {
 			}
 		})
 	}
+}
+
+// asksTwice is a manager that loses its leader when that has done what it was asked,
+// and asks the next one again.
+func asksTwice(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		ask := func(w http.ResponseWriter) {
+			again := r.Clone(r.Context())
+			again.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, again)
+		}
+		ask(httptest.NewRecorder())
+		time.Sleep(500 * time.Millisecond)
+		ask(w)
+	})
+}
+
+// A manager that asks twice calls a conflict what was done.
+func TestALateConflictMayBeOnesOwnWork(t *testing.T) {
+	mutations := append(append(serviceMutations(), objectMutations()...), swarmMutations()[:4]...)
+	for i := 0; i < len(mutations); i += swarm.OneIn {
+		m := mutations[i]
+		if m.method != http.MethodPost {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t, swarmtest.WithNodes(1, 1))
+			client := engine.Client()
+			if m.prepare != nil {
+				m.prepare(t, client)
+			}
+			fault := engine.Inject(swarmtest.Fault{Method: m.method, Effect: asksTwice, Times: 1})
+			err := m.do(t.Context(), client)
+			assert.Equal(t, 1, fault.Hits(), m.name)
+			assert.True(t, m.done(t, client), m.name)
+			lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+			if !ok { // it may be asked for twice
+				assert.NoError(t, err, m.name)
+				return
+			}
+			assert.True(t, errors.Is(err, swarm.ErrNameConflict) || errors.Is(err, swarm.ErrVersionConflict), m.name)
+			r, err := lost.Resolve(t.Context())
+			require.NoError(t, err, m.name)
+			assert.Equal(t, cmp.Or(m.found, swarm.OutcomeApplied), r.Outcome, "%s: %s", m.name, r.Reason)
+		})
+	}
+}
+
+func TestALateConflictWithOthersIsAConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t)
+		client := engine.Client()
+		createWeb(t, client)
+		engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: swarmtest.Delay(time.Second)})
+		_, err := client.Services.Create(t.Context(), serviceSpec("web", "other"), nil)
+		assert.ErrorIs(t, err, swarm.ErrNameConflict)
+		_, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+		assert.False(t, ok)
+
+		service, err := client.Services.Inspect(t.Context(), "web")
+		require.NoError(t, err)
+		setLabel("b", "1")(t, client)
+		setLabel("c", "1")(t, client)
+		service.Spec.PutLabel("a", "1")
+		_, err = client.Services.Update(t.Context(), service, nil)
+		assert.ErrorIs(t, err, swarm.ErrVersionConflict)
+		_, ok = errors.AsType[*swarm.OutcomeUnknownError](err)
+		assert.False(t, ok)
+	})
+}
+
+// Two who count, and are answered late, do not take each other's work for their own.
+func TestLateConflictsLoseNoChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t)
+		client := engine.Client()
+		createWeb(t, client)
+		engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: swarmtest.Delay(time.Second)})
+		var counted atomic.Int64
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() {
+				for range 5 {
+					_, err := client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error {
+						n, _ := strconv.Atoi(s.Spec.Labels["count"])
+						s.Spec.PutLabel("count", strconv.Itoa(n+1))
+						return nil
+					}, nil)
+					if err == nil {
+						counted.Add(1)
+						continue
+					}
+					_, unknown := errors.AsType[*swarm.OutcomeUnknownError](err)
+					assert.True(t, unknown, "%v", err)
+				}
+			})
+		}
+		group.Wait()
+		service, err := client.Services.Inspect(t.Context(), "web")
+		require.NoError(t, err)
+		assert.NotZero(t, counted.Load())
+		assert.Equal(t, strconv.FormatInt(counted.Load(), 10), service.Spec.Labels["count"])
+	})
 }
 
 func setLabel(name, value string) func(*testing.T, *swarm.Client) {

@@ -335,8 +335,8 @@ func (c *call) hasRawBody() bool {
 // outcome is the error to return: one of unknown outcome if any attempt at a
 // write may have been carried out.
 func outcome(call *call, failure *Error, unknown bool) error {
-	if unknown {
-		return &OutcomeUnknownError{Err: failure, look: call.look, at: time.Now()}
+	if unknown || failure.doubtful && call.look != nil {
+		return &OutcomeUnknownError{Err: failure, look: call.look, at: time.Now(), doubtful: !unknown}
 	}
 	return failure
 }
@@ -378,6 +378,7 @@ func (c *Client) attempt(ctx context.Context, call *call, attempt int, finish fu
 		}
 	} else {
 		status = failure.StatusCode
+		failure.doubtful = isConflict(failure) && time.Since(start) >= resendPause
 	}
 	c.observe(ctx, call, attempt, status, time.Since(start), failure)
 	return agreed, failure

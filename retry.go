@@ -103,6 +103,16 @@ func (e *Error) mayRepeat(r repeat) bool {
 	return r == repeatGuarded
 }
 
+// resendPause is how long a manager waits before it asks for the same again: it does
+// so by itself, once, when its connection to the leader breaks. The next leader then
+// may call a conflict what the one before has done; an answer that comes earlier is
+// about the work of others.
+const resendPause = 500 * time.Millisecond
+
+func isConflict(err error) bool {
+	return errors.Is(err, ErrVersionConflict) || errors.Is(err, ErrNameConflict)
+}
+
 // changes tells requests of which it matters whether they were carried out.
 func (r repeat) changes() bool { return r == repeatNever || r == repeatGuarded }
 
