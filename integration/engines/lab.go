@@ -37,8 +37,7 @@ func Open() (*Lab, error) {
 	if err := canRun(); err != nil {
 		return nil, fmt.Errorf("engines: %w", err)
 	}
-	// Not os.TempDir: sockets lie below, and their paths may have 107 bytes.
-	dir, err := os.MkdirTemp("/tmp", "swarm-")
+	dir, err := os.MkdirTemp(labFolder(), "swarm-")
 	if err != nil {
 		return nil, fmt.Errorf("engines: %w", err)
 	}

@@ -22,6 +22,26 @@ func canRun() error {
 	return nil
 }
 
+// Of a file system that can hold labs: the most that engines have been seen to write,
+// several times, and the kernel's names for one in memory and for one that runs nothing.
+const (
+	roomy      = 4 << 30
+	tmpfsMagic = 0x01021994
+	noExec     = 0x8
+)
+
+// labFolder is where labs are made: in memory if there is room, because engines wait
+// for the disk whenever they write, which is much of what tests would take. Its name is
+// short: sockets lie below, whose paths may have 107 bytes.
+func labFolder() string {
+	var fs syscall.Statfs_t
+	err := syscall.Statfs("/dev/shm", &fs)
+	if err == nil && fs.Type == tmpfsMagic && fs.Flags&noExec == 0 && fs.Bavail*uint64(fs.Bsize) >= roomy {
+		return "/dev/shm"
+	}
+	return "/tmp"
+}
+
 // startOutliving starts a process that neither our end nor a Ctrl-C reaches.
 func startOutliving(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -13,6 +13,8 @@ var errNotLinux = errors.New("real engines need Linux; SWARM_TEST_HOST names one
 
 func canRun() error { return errNotLinux }
 
+func labFolder() string { return "/tmp" }
+
 func startOutliving(*exec.Cmd) error { return errNotLinux }
 
 func startDyingWithUs(*exec.Cmd) error { return errNotLinux }
