@@ -161,9 +161,7 @@ var logTypesSince = version{1, 42}
 
 // logs opens the logs of the object that template and ref name.
 func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOptions) (*LogReader, error) {
-	if opts == nil {
-		opts = &LogOptions{}
-	}
+	opts = opts.copied()
 	if err := opts.validate(op, ref); err != nil {
 		return nil, err
 	}
@@ -325,6 +323,14 @@ func sentFormat(response *http.Response) (LogFormat, error) {
 	return LogFormatAuto, fmt.Errorf("want a stream of logs, got %q", clip(response.Header.Get("Content-Type"), 128))
 }
 
+// copied is a copy: the caller's may be changed while the log is read.
+func (o *LogOptions) copied() *LogOptions {
+	if o == nil {
+		return &LogOptions{}
+	}
+	return new(*o)
+}
+
 func (o *LogOptions) validate(op, object string) error {
 	switch {
 	case o.Only > LogStderr:
@@ -478,9 +484,7 @@ func newRecords(body io.Reader, raw bool, prefix logPrefix, known *origins, said
 // lines in body. Next, Entries and Print take it off, Copy leaves it.
 func NewLogReader(body io.ReadCloser, opts *LogOptions) (*LogReader, error) {
 	const op = "read logs"
-	if opts == nil {
-		opts = &LogOptions{}
-	}
+	opts = opts.copied()
 	if err := opts.validate(op, ""); err != nil {
 		return nil, err
 	}

@@ -836,3 +836,27 @@ func TestAConnectionLostInTheMiddleOfALogIsAnError(t *testing.T) {
 	assert.Equal(t, "line\r\n", run.stdout)
 	assert.ErrorIs(t, run.err, io.ErrUnexpectedEOF)
 }
+
+func TestTheOptionsOfALogMayBeUsedAgain(t *testing.T) {
+	wire := logFrame(1, stamped(1, "t1", "wanted\n")) + logFrame(1, stamped(3, "t1", "too late\n"))
+	client, _ := newLogServer(t, "1.45", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", multiplexedType)
+		_, _ = io.WriteString(w, wire)
+	})
+	for _, open := range []func(*LogOptions) (*LogReader, error){
+		func(opts *LogOptions) (*LogReader, error) {
+			return client.Services.Logs(context.Background(), "web", opts)
+		},
+		func(opts *LogOptions) (*LogReader, error) {
+			return NewLogReader(io.NopCloser(strings.NewReader(wire)), opts)
+		},
+	} {
+		opts := &LogOptions{Timestamps: true, Details: true, Until: logSecond.Add(2)}
+		logs, err := open(opts)
+		require.NoError(t, err)
+		opts.Until = time.Time{}
+		entries := readEntries(t, logs)
+		require.Len(t, entries, 1)
+		assert.Equal(t, "wanted", entries[0].Text)
+	}
+}
