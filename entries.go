@@ -483,11 +483,11 @@ type begunLine struct {
 
 // logJoiner puts lines together again that engines keep in pieces.
 type logJoiner struct {
-	// max is how long a line may become. What is begun in all may be so much, times
-	// maxBegunLines.
+	// max is how long a line may become. What is begun in all may be so much, and what
+	// a line costs besides its text, times maxBegunLines.
 	max   int
 	begun map[lineKey]*begunLine
-	size  int
+	size  int // of what is begun
 	turns int
 	// raw is set for containers with a terminal, whose lines end on two characters.
 	raw bool
@@ -519,7 +519,7 @@ func (j *logJoiner) add(record *logRecord) {
 		line = nil
 	}
 	if line == nil {
-		if record.isEnd() || len(record.text) >= j.max || j.size+len(record.text) > maxBegunLines*j.max {
+		if record.isEnd() || len(record.text) >= j.max || j.size+heldRecord+len(record.text) > maxBegunLines*(j.max+heldRecord) {
 			j.finish(record)
 			return
 		}
@@ -535,6 +535,7 @@ func (j *logJoiner) add(record *logRecord) {
 // begin notes that a line has begun.
 func (j *logJoiner) begin(record *logRecord) *begunLine {
 	j.turns++
+	j.size += heldRecord
 	line := &begunLine{stream: record.stream, at: record.at, origin: record.origin, turn: j.turns}
 	if j.begun == nil {
 		j.begun = map[lineKey]*begunLine{}
@@ -586,7 +587,7 @@ func (j *logJoiner) keep(text []byte) string {
 func (j *logJoiner) flush(key lineKey) {
 	line := j.begun[key]
 	delete(j.begun, key)
-	j.size -= len(line.text)
+	j.size -= heldRecord + len(line.text)
 	j.finish(&logRecord{stream: line.stream, at: line.at, origin: line.origin, text: line.text})
 }
 

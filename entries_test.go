@@ -373,8 +373,14 @@ func TestALineWithoutAnEndComesAtTheEnd(t *testing.T) {
 }
 
 func TestUnfinishedLinesOfManyTasksAreBounded(t *testing.T) {
-	const total = 20_000 / OneIn
-	piece := strings.Repeat("x", maxLogRecord)
+	t.Run("long", func(t *testing.T) { boundUnfinished(t, 20_000/OneIn, strings.Repeat("x", maxLogRecord)) })
+	t.Run("short", func(t *testing.T) { boundUnfinished(t, 200_000, "x") })
+	t.Run("empty", func(t *testing.T) { boundUnfinished(t, 200_000, "") })
+}
+
+// boundUnfinished reads a line without an end of each of so many tasks.
+func boundUnfinished(t *testing.T, total int, piece string) {
+	t.Helper()
 	count := 0
 	source := readerFunc(func(p []byte) (int, error) {
 		if count == total {
@@ -394,10 +400,11 @@ func TestUnfinishedLinesOfManyTasksAreBounded(t *testing.T) {
 		if parts++; parts == total*3/4 {
 			runtime.GC()
 			runtime.ReadMemStats(&after)
+			assert.Less(t, count, total, "it comes while there is more to come")
 		}
 	}
 	assert.Equal(t, total, parts)
-	assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(24<<20), "%d MB came", total*maxLogRecord>>20)
+	assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(24<<20), "%d bytes came", total*len(piece))
 }
 
 // readerFunc is a function that reads.
