@@ -130,17 +130,17 @@ type placeTasks struct {
 // followedTask is what is known of a task.
 type followedTask struct {
 	id, node string
-	// anchored is set if there is an anchor: the record of that stream, time and
-	// text, and how many before it, itself included, have the same time.
+	// anchored is set if there is an anchor: the record of that stream, time and text.
 	anchored bool
 	stream   LogStream
 	at       time.Time
-	same     int
 	sum      uint64
 	// newest is the greatest time there was on each stream, latest the last one, first
-	// the first record that had it, and inside is set in the middle of a line.
+	// the first record that had it and same how many did, as pieces of a line do, and
+	// inside is set in the middle of a line.
 	newest, latest [LogStderr + 1]time.Time
 	first          [LogStderr + 1]uint64
+	same           [LogStderr + 1]int
 	inside         [LogStderr + 1]bool
 
 	// live is the session in which all records of the task are new. Until its anchor
@@ -592,16 +592,12 @@ func (f *follower) advance(s *logSession, t *followedTask, record *logRecord) {
 	if record.at.IsZero() {
 		return // nothing would recognise it
 	}
-	if t.anchored && t.stream == record.stream && t.at.Equal(record.at) {
-		t.same++
-	} else {
-		t.same = 1
-	}
 	t.countedIn = nil
 	t.anchored, t.stream, t.at, t.sum = true, record.stream, record.at, maphash.Bytes(f.seed, record.text)
 	if !record.at.Equal(t.latest[record.stream]) {
-		t.latest[record.stream], t.first[record.stream] = record.at, t.sum
+		t.latest[record.stream], t.first[record.stream], t.same[record.stream] = record.at, t.sum, 0
 	}
+	t.same[record.stream]++
 	t.inside[record.stream] = !record.isEnd()
 	if record.at.After(t.newest[record.stream]) {
 		t.newest[record.stream] = record.at
@@ -617,7 +613,7 @@ func (f *follower) isAnchor(s *logSession, t *followedTask, record *logRecord) b
 		t.countedIn, t.counted = s, 0
 	}
 	t.counted++
-	return t.counted == t.same && t.sum == maphash.Bytes(f.seed, record.text)
+	return t.counted == t.same[t.stream] && t.sum == maphash.Bytes(f.seed, record.text)
 }
 
 // gap notes that lines of a task may be missing before a record.

@@ -315,6 +315,34 @@ func TestFollowingBeginsWithTheTail(t *testing.T) {
 	}
 }
 
+// Pieces of a line have its time, whatever comes between them.
+func TestFollowingGoesOnInALineThatTheOtherStreamInterrupts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t)
+		piece := strings.Repeat("x", 16<<10)
+		engine.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+			c.Printf("%s", piece)
+			fmt.Fprint(c.Stderr(), "between\n")
+			c.Printf("%s", piece)
+			c.Sleep(10 * time.Second)
+			c.Printf("%s the end\n", piece)
+			c.Wait()
+			return 0
+		}})
+		client := engine.Client()
+		createFollowed(t, client, swarm.Global())
+		f := follow(t, client, swarm.LogOptions{})
+		for range 2 {
+			time.Sleep(4 * time.Second)
+			engine.Nodes()[0].CutConnections()
+		}
+		time.Sleep(time.Minute)
+		assert.Empty(t, f.missing())
+		assert.Equal(t, map[string]int{"between": 1, piece + piece + piece + " the end": 1}, f.texts())
+		f.close(t)
+	})
+}
+
 func TestFollowingEndsWithARemovedService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := ticking(t, swarmtest.WithNodes(1, 1))
