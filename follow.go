@@ -314,6 +314,9 @@ func (f *follower) take(chunk logChunk) {
 	default:
 		s.came = true
 		s.feed.data = chunk.data
+		if s == f.side && s.news {
+			f.endLater()
+		}
 	}
 }
 
@@ -407,10 +410,15 @@ func (f *follower) openBeginning() {
 	f.side = f.start(s, f.call.to, opts)
 }
 
-// openMain opens the stream of all tasks, a little before where the last one ended.
+// openMain opens the stream of all tasks, a little before where the last one ended. If
+// nothing is wanted any more that is still to be written, the tasks' own logs will do.
 func (f *follower) openMain() {
 	if err := f.list(); err != nil {
 		f.failed(err)
+		return
+	}
+	if f.isPast() {
+		f.finish()
 		return
 	}
 	opts := *f.opts
@@ -696,8 +704,12 @@ func (f *follower) ended(s *logSession, err error) {
 		f.forget(s.task)
 	default:
 		f.release(s.task, false)
-		f.pausedNodes[s.task.node] = time.Now().Add(catchUpPause)
-		if s.task.live != f.main || f.main == nil || s.task.terminal {
+		if errors.Is(err, errStalled) { // which is no fault of the node
+			f.endLater()
+		} else {
+			f.pausedNodes[s.task.node] = time.Now().Add(catchUpPause)
+		}
+		if s.task.live != f.main || f.main == nil || s.task.terminal || f.ending == io.EOF {
 			f.enqueue(s.task)
 		}
 	}
@@ -709,6 +721,7 @@ func (f *follower) caughtUp(s *logSession) {
 	t.heard = time.Now()
 	t.drained = t.drained || s.wasTerminal
 	t.caughtUpFor = f.main
+	f.endLater()
 	if t.drained && t.anchored && !s.whole && t.live != s && t.live != f.main { // not even the anchor was there
 		f.gap(t, nil)
 	}
@@ -816,7 +829,7 @@ func (f *follower) check() {
 	case f.ending != nil:
 		f.checkEnding()
 		return
-	case !f.opts.Until.IsZero() && now.After(f.opts.Until.Add(time.Second)):
+	case f.isPast() && f.begun && !f.listAt.IsZero():
 		f.finish()
 		return
 	case !f.begun || f.main == nil:
@@ -846,6 +859,11 @@ func (f *follower) check() {
 	}
 }
 
+// isPast reports whether the time has come that a log is to end at.
+func (f *follower) isPast() bool {
+	return !f.opts.Until.IsZero() && time.Now().After(f.opts.Until.Add(time.Second))
+}
+
 // endsWhenDone reports whether the log ends with its tasks. That of a task does.
 func (f *follower) endsWhenDone() bool { return f.opts.UntilDone || !f.service }
 
@@ -856,6 +874,14 @@ func (f *follower) finish() {
 		if t.started && !t.drained {
 			f.enqueue(t)
 		}
+	}
+}
+
+// endLater goes on with a log that is complete but for what its tasks catch up, as long
+// as they do.
+func (f *follower) endLater() {
+	if f.ending == io.EOF {
+		f.endBy = time.Now().Add(removalPatience)
 	}
 }
 

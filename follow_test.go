@@ -406,6 +406,72 @@ func TestFollowingEndsAtItsTime(t *testing.T) {
 	})
 }
 
+func TestFollowingUntilATimeThatIsPastReadsWhatThereIs(t *testing.T) {
+	for tail, first := range map[int]int{0: 1, 5: 26, swarm.TailNone: 31} {
+		synctest.Test(t, func(t *testing.T) {
+			_, client := ticking(t, swarmtest.WithNodes(1, 1))
+			time.Sleep(30500 * time.Millisecond)
+			began := time.Now()
+			f := follow(t, client, swarm.LogOptions{Until: began.Add(-10 * time.Second), Tail: tail})
+			assert.Equal(t, io.EOF, <-f.ended)
+			assert.Less(t, time.Since(began), 5*time.Second)
+			for _, node := range []string{"node-1", "node-2"} {
+				for i := range 30 {
+					want := 0
+					if i+1 >= first && i+1 <= 20 {
+						want = 1
+					}
+					assert.Equal(t, want, f.texts()[fmt.Sprintf("%s %d", node, i+1)], "tail %d: %s %d", tail, node, i+1)
+				}
+			}
+		})
+	}
+}
+
+// However long it takes to read, as long as something comes.
+func TestFollowingUntilATimeThatIsPastLeavesNothingOut(t *testing.T) {
+	const lines = 20_000
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t)
+		engine.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+			for i := range lines {
+				c.Printf("%d\n", i)
+			}
+			c.Wait()
+			return 0
+		}})
+		client := engine.Client()
+		createFollowed(t, client, swarm.Global())
+		time.Sleep(5 * time.Second)
+		logs, err := client.Services.Logs(t.Context(), "web", &swarm.LogOptions{Follow: true, Until: time.Now()})
+		require.NoError(t, err)
+		count := 0
+		for entry, err := range logs.Entries() {
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(count), entry.Text)
+			if count++; count%100 == 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		assert.Equal(t, lines, count)
+	})
+}
+
+func TestFollowingUntilATimeTellsOfANodeThatCannotBeAskedThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, client := ticking(t, swarmtest.WithNodes(1, 1))
+		f := follow(t, client, swarm.LogOptions{Until: time.Now().Add(30500 * time.Millisecond)})
+		time.Sleep(25 * time.Second)
+		lost := engine.Nodes()[1]
+		tasks, err := client.Tasks.List(t.Context(), &swarm.TaskListOptions{Nodes: []string{lost.ID()}})
+		require.NoError(t, err)
+		lost.Stop()
+		assert.ErrorIs(t, <-f.ended, swarm.ErrLogsIncomplete)
+		checkCounted(t, f, "node-1", 30)
+		assert.Equal(t, []swarm.LogGap{{TaskID: tasks[0].ID, After: f.lastOf(tasks[0].ID)}}, f.missing())
+	})
+}
+
 func TestFollowingTakesInNewTasksFromTheirFirstLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine, client := ticking(t)
