@@ -135,6 +135,9 @@ type followedTask struct {
 	stream   LogStream
 	at       time.Time
 	sum      uint64
+	// floor is where what is wanted of it begins, as long as there is no anchor; zero if
+	// all is wanted.
+	floor time.Time
 	// newest is the greatest time there was on each stream, latest the last one, first
 	// the first record that had it and same how many did, as pieces of a line do, and
 	// inside is set in the middle of a line.
@@ -399,15 +402,54 @@ func (f *follower) open() {
 	}
 }
 
-// openBeginning opens the lines to begin with, if not all are wanted.
+// openBeginning opens the lines to begin with, if not all are wanted. They are those of
+// both streams, since the last line tells where a task goes on, whichever has it.
 func (f *follower) openBeginning() {
+	if err := f.list(); err != nil {
+		f.failed(err)
+		return
+	}
 	opts := *f.opts
-	opts.Follow = false
+	opts.Follow, opts.Only = false, 0
 	s := &logSession{whole: true}
 	if opts.Tail == TailNone {
 		opts.Tail, s.silent = 1, true
 	}
 	f.side = f.start(s, f.call.to, opts)
+}
+
+// leavesOut reports whether a record of the lines to begin with is of a stream that is
+// not wanted.
+func (f *follower) leavesOut(s *logSession, record *logRecord) bool {
+	if s.task != nil || f.opts.Only == 0 || record.stream == f.opts.Only {
+		return false
+	}
+	t := f.task(record.origin)
+	t.started, t.heard = true, time.Now()
+	if record.at.After(t.floor) {
+		t.floor = record.at
+	}
+	return true
+}
+
+// beginWithout deals with nodes that could not be asked for the lines to begin with: of
+// their tasks these are missing, and only what comes later is wanted.
+func (f *follower) beginWithout(s *logSession) {
+	asked := map[string]bool{}
+	for _, t := range f.tasks {
+		asked[t.node] = asked[t.node] || !t.from().IsZero()
+	}
+	for _, t := range f.tasks {
+		if t.id == "" || !t.started || asked[t.node] {
+			continue
+		}
+		if t.floor = s.opened; t.floor.Before(f.opts.Since) {
+			t.floor = f.opts.Since
+		}
+		if !s.silent {
+			f.addGap(&LogGap{TaskID: t.id, Before: t.floor}, f.origin(t))
+		}
+	}
 }
 
 // openMain opens the stream of all tasks, a little before where the last one ended. If
@@ -426,8 +468,8 @@ func (f *follower) openMain() {
 	s := &logSession{rotate: time.Now().Add(rotateAfter + rand.N(rotateAfter))}
 	newest := time.Time{}
 	for _, t := range f.tasks {
-		if t.anchored && t.at.After(newest) {
-			newest = t.at
+		if from := t.from(); from.After(newest) {
+			newest = from
 		}
 	}
 	if newest.IsZero() {
@@ -435,14 +477,14 @@ func (f *follower) openMain() {
 	} else {
 		s.since = newest
 		for _, t := range f.tasks {
-			if t.anchored && !t.drained && t.at.Before(s.since) && newest.Sub(t.at) < lagTime {
-				s.since = t.at
+			if from := t.from(); !from.IsZero() && !t.drained && from.Before(s.since) && newest.Sub(from) < lagTime {
+				s.since = from
 			}
 		}
 	}
 	opts.Since = s.since
 	for _, t := range f.tasks {
-		if t.id != "" && !t.drained && t.started && !s.whole && (t.terminal || !t.anchored || t.at.Before(s.since)) {
+		if t.id != "" && !t.drained && t.started && !s.whole && (t.terminal || t.from().IsZero() || t.from().Before(s.since)) {
 			f.enqueue(t)
 		}
 	}
@@ -454,8 +496,8 @@ func (f *follower) openSide(t *followedTask) {
 	opts := *f.opts
 	opts.Follow, opts.Tail = false, 0
 	s := &logSession{task: t, wasTerminal: t.terminal, whole: !t.anchored, audit: f.main != nil && t.live == f.main}
-	if t.anchored {
-		opts.Since = t.at
+	if from := t.from(); !from.IsZero() {
+		opts.Since = from
 	}
 	s.since = opts.Since
 	f.side = f.start(s, to("/tasks/{id}/logs", t.id), opts)
@@ -503,6 +545,9 @@ func (f *follower) read(record *logRecord) bool {
 				f.ended(s, err)
 				return false
 			}
+			if s == f.side && f.leavesOut(s, record) {
+				continue
+			}
 			if f.isNew(s, record) && !s.silent {
 				return true
 			}
@@ -529,6 +574,8 @@ func (f *follower) isNew(s *logSession, record *logRecord) bool {
 	case s == f.main && f.mustCatchUp(t):
 		f.hold(t, record)
 		f.enqueue(t)
+		return false
+	case !t.anchored && record.at.Before(t.floor) && !record.at.IsZero():
 		return false
 	case !t.anchored:
 	case f.isAnchor(s, t, record):
@@ -577,7 +624,16 @@ func (f *follower) mustCatchUp(t *followedTask) bool {
 	case t.doubted == f.main && t.caughtUpFor != f.main:
 		return true
 	}
-	return t.caughtUpFor != f.main && (!t.anchored || t.at.Before(f.main.since))
+	return t.caughtUpFor != f.main && (t.from().IsZero() || t.from().Before(f.main.since))
+}
+
+// from is where to go on with a task: at its anchor, or where what is wanted of it
+// begins. It is zero if all is wanted.
+func (t *followedTask) from() time.Time {
+	if t.anchored {
+		return t.at
+	}
+	return t.floor
 }
 
 // task is what is known of where a record comes from.
@@ -626,15 +682,20 @@ func (f *follower) isAnchor(s *logSession, t *followedTask, record *logRecord) b
 
 // gap notes that lines of a task may be missing before a record.
 func (f *follower) gap(t *followedTask, record *logRecord) {
-	gap := &LogGap{TaskID: t.id, After: t.at}
-	origin := &logOrigin{task: t.id, node: t.node}
-	if f.service {
-		origin.service = f.id
-	}
+	gap, origin := &LogGap{TaskID: t.id, After: t.at}, f.origin(t)
 	if record != nil {
 		gap.Before, origin = record.at, record.origin
 	}
 	f.addGap(gap, origin)
+}
+
+// origin is where lines of a task come from.
+func (f *follower) origin(t *followedTask) *logOrigin {
+	origin := &logOrigin{task: t.id, node: t.node}
+	if f.service {
+		origin.service = f.id
+	}
+	return origin
 }
 
 func (f *follower) addGap(gap *LogGap, origin *logOrigin) {
@@ -695,8 +756,11 @@ func (f *follower) ended(s *logSession, err error) {
 	switch {
 	case s.task == nil:
 		f.begun = err == io.EOF || err == context.DeadlineExceeded // some nodes cannot be asked
-		if !f.begun {
+		switch {
+		case !f.begun:
 			f.failed(err)
+		case !complete:
+			f.beginWithout(s)
 		}
 	case complete:
 		f.caughtUp(s)

@@ -315,6 +315,68 @@ func TestFollowingBeginsWithTheTail(t *testing.T) {
 	}
 }
 
+func TestFollowingOneStreamBeginsWithTheTailOfBoth(t *testing.T) {
+	for tail, first := range map[int]int{swarm.TailNone: 11, 1: 11, 2: 10, 6: 8, 0: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t, swarmtest.WithNodes(1, 1))
+			engine.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+				for i := 1; c.Sleep(time.Second); i++ {
+					fmt.Fprintf(c.Stderr(), "%s %d\n", c.Node().Description.Hostname, i)
+					c.Printf("not this\n")
+				}
+				return 0
+			}})
+			client := engine.Client()
+			createFollowed(t, client, swarm.Global())
+			time.Sleep(10500 * time.Millisecond)
+			f := follow(t, client, swarm.LogOptions{Tail: tail, Only: swarm.LogStderr})
+			time.Sleep(10 * time.Second)
+			engine.Nodes()[0].CutConnections()
+			time.Sleep(50 * time.Second)
+			for _, node := range []string{"node-1", "node-2"} {
+				for i := range 65 {
+					want := 0
+					if i+1 >= first {
+						want = 1
+					}
+					assert.Equal(t, want, f.texts()[fmt.Sprintf("%s %d", node, i+1)], "tail %d: %s %d", tail, node, i+1)
+				}
+			}
+			assert.Zero(t, f.texts()["not this"])
+			assert.Empty(t, f.missing())
+			f.close(t)
+		})
+	}
+}
+
+func TestFollowingBeginsWithoutTheTailOfNodesThatCannotBeAsked(t *testing.T) {
+	for tail, gaps := range map[int]int{swarm.TailNone: 0, 3: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			engine, client := ticking(t, swarmtest.WithNodes(1, 1))
+			time.Sleep(10500 * time.Millisecond)
+			engine.Inject(swarmtest.Fault{Path: "/services/*/logs", Times: 1, Effect: swarmtest.EndLogs(0, "Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. some logs could not be retrieved for the following reasons: nodes are not available")})
+			began := time.Now()
+			f := follow(t, client, swarm.LogOptions{Tail: tail})
+			time.Sleep(50 * time.Second)
+			for _, node := range []string{"node-1", "node-2"} {
+				for i := range 55 {
+					want := 0
+					if i+1 > 10 {
+						want = 1
+					}
+					assert.Equal(t, want, f.texts()[fmt.Sprintf("%s %d", node, i+1)], "tail %d: %s %d", tail, node, i+1)
+				}
+			}
+			assert.Len(t, f.missing(), gaps)
+			for _, gap := range f.missing() {
+				assert.Equal(t, swarm.LogGap{TaskID: gap.TaskID, Before: began}, gap)
+				assert.NotEmpty(t, gap.TaskID)
+			}
+			f.close(t)
+		})
+	}
+}
+
 // Pieces of a line have its time, whatever comes between them.
 func TestFollowingGoesOnInALineThatTheOtherStreamInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
