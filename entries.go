@@ -95,9 +95,13 @@ type logRecord struct {
 	// them.
 	stamp, details []byte
 	text           []byte
-	// gap is set if this is no piece of a log.
+	// gap is set if this is no piece of a log; it is logEnd where that of a task ends.
 	gap *LogGap
 }
+
+// logEnd is no gap: nothing more comes of a task, so what has come of a line is all of
+// it.
+var logEnd = &LogGap{}
 
 // isEnd reports whether a line ends with this record.
 func (r *logRecord) isEnd() bool { return len(r.text) > 0 && r.text[len(r.text)-1] == '\n' }
@@ -373,11 +377,14 @@ type rawRecords struct {
 	// inside is set after a piece that did not end where a record does: what
 	// follows has no prefix, and is the same record's.
 	inside bool
-	// strict leaves out what is no whole record: the end of a stream that was cut.
-	strict bool
-	said   *engineText
-	at     time.Time
-	origin *logOrigin
+	// begins is set if what follows is known to begin a record.
+	begins bool
+	// strict leaves out what is no whole record: the end of a stream that was cut. If it
+	// ends as it should and ends is set, that is a line without an end.
+	strict, ends bool
+	said         *engineText
+	at           time.Time
+	origin       *logOrigin
 }
 
 func newRawRecords(source io.Reader, parser prefixParser, said *engineText) *rawRecords {
@@ -400,7 +407,7 @@ func (r *rawRecords) next(record *logRecord) error {
 				continue
 			}
 			r.at, r.origin = record.at, record.origin
-			r.inside = !record.isEnd() && len(record.text) != maxLogRecord
+			r.inside = !record.isEnd() && len(record.text) != maxLogRecord && !r.begins
 			return nil
 		}
 		if err := r.fill(); err != nil {
@@ -422,6 +429,13 @@ func (r *rawRecords) length(scratch *logRecord) int {
 		text = len(data) - len(scratch.text)
 	}
 	feed := bytes.IndexByte(data, '\n')
+	r.begins = false
+	if feed >= 0 && text > 0 && r.logPrefix.stamps && r.details {
+		if next := r.nextPrefix(data[text:feed]); next > 0 {
+			r.begins = true
+			return text + next
+		}
+	}
 	switch boundary := text + maxLogRecord; {
 	case feed >= 0 && feed < boundary:
 		return feed + 1
@@ -431,10 +445,24 @@ func (r *rawRecords) length(scratch *logRecord) int {
 		return 0
 	case feed >= 0:
 		return feed + 1
-	case r.err != nil && !r.strict || len(data) == len(r.buffer):
+	case r.err != nil && (!r.strict || r.ends && r.err == io.EOF) || len(data) == len(r.buffer):
 		return len(data)
 	}
 	return 0
+}
+
+// nextPrefix is where in the text of a line another record begins, 0 if none does: one of
+// another task, after the last line of one that has ended without a line feed.
+func (r *rawRecords) nextPrefix(text []byte) int {
+	mark := bytes.Index(text, []byte("com.docker.swarm.task.id="))
+	if mark < 0 {
+		return 0
+	}
+	begin := bytes.LastIndexByte(text[:mark], ' ') - stampLength // before the time and a space
+	if begin <= 0 || !r.beginsRecord(text[begin:]) {
+		return 0
+	}
+	return begin
 }
 
 // beginsRecord reports whether data begins with what stands before records.

@@ -372,6 +372,18 @@ func TestALineWithoutAnEndComesAtTheEnd(t *testing.T) {
 	assert.ErrorIs(t, last, io.ErrUnexpectedEOF)
 }
 
+// A terminal's stream has nothing but line feeds between its records.
+func TestALineWithoutAnEndIsNoPartOfTheNextTasks(t *testing.T) {
+	wire := stamped(1, "t1", "one\r\n") + stamped(2, "t1", "panic: no end") + stamped(3, "t2", "two\r\n") + stamped(4, "t2", "task com.docker.swarm.task.id=t1 three\r\n")
+	for _, source := range []io.Reader{strings.NewReader(wire), iotest.OneByteReader(strings.NewReader(wire))} {
+		var got []string
+		for _, entry := range readEntries(t, stampedLogs(source, LogOptions{Format: LogFormatRaw})) {
+			got = append(got, fmt.Sprintf("%s %s %v", entry.TaskID, entry.Text, entry.Partial))
+		}
+		assert.ElementsMatch(t, []string{"t1 one false", "t1 panic: no end true", "t2 two false", "t2 task com.docker.swarm.task.id=t1 three false"}, got)
+	}
+}
+
 func TestUnfinishedLinesOfManyTasksAreBounded(t *testing.T) {
 	t.Run("long", func(t *testing.T) { boundUnfinished(t, 20_000/OneIn, strings.Repeat("x", maxLogRecord)) })
 	t.Run("short", func(t *testing.T) { boundUnfinished(t, 200_000, "x") })

@@ -307,7 +307,7 @@ func (f *follower) take(chunk logChunk) {
 		parser := prefixParser{logPrefix: logPrefix{stamps: true, details: true}, origins: &f.origins}
 		if chunk.raw {
 			raw := newRawRecords(&s.feed, parser, &s.said)
-			raw.strict = true
+			raw.strict, raw.ends = true, s.wasTerminal
 			s.records = raw
 		} else {
 			s.records = &frameRecords{prefixParser: parser, reader: frames.NewReader(&s.feed), said: &s.said}
@@ -783,7 +783,10 @@ func (f *follower) ended(s *logSession, err error) {
 func (f *follower) caughtUp(s *logSession) {
 	t := s.task
 	t.heard = time.Now()
-	t.drained = t.drained || s.wasTerminal
+	if s.wasTerminal {
+		t.drained = true
+		f.endLines(t)
+	}
 	t.caughtUpFor = f.main
 	f.endLater()
 	if t.drained && t.anchored && !s.whole && t.live != s && t.live != f.main { // not even the anchor was there
@@ -817,6 +820,7 @@ func (f *follower) giveUp(t *followedTask, wanted bool) {
 	if wanted {
 		f.gap(t, nil)
 	}
+	f.endLines(t)
 	f.drop(t)
 	t.drained, t.queued = true, false
 	f.queue = slices.DeleteFunc(f.queue, func(other *followedTask) bool { return other == t })
@@ -824,8 +828,17 @@ func (f *follower) giveUp(t *followedTask, wanted bool) {
 
 // remove forgets all about a task.
 func (f *follower) remove(t *followedTask) {
+	f.endLines(t)
 	f.drop(t)
 	delete(f.tasks, t.id)
+}
+
+// endLines says that nothing more comes of a task, if it was left in the middle of a line.
+func (f *follower) endLines(t *followedTask) {
+	if t.inside[LogStdout] || t.inside[LogStderr] {
+		clear(t.inside[:])
+		f.then = append(f.then, logRecord{gap: logEnd, origin: f.origin(t)})
+	}
 }
 
 func (f *follower) closeMain() {

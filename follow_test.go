@@ -377,6 +377,39 @@ func TestFollowingBeginsWithoutTheTailOfNodesThatCannotBeAsked(t *testing.T) {
 	}
 }
 
+// What a task has written last, a panic for instance, may have no line feed.
+func TestFollowingHandsOutALastLineWithoutAnEnd(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t)
+			engine.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+				fmt.Fprintf(c.Stderr(), "whole %d\n", c.Task().Slot)
+				if c.Task().Slot == 1 {
+					c.Printf("last 1")
+					c.Sleep(10 * time.Second)
+					return 1
+				}
+				c.Sleep(50 * time.Second)
+				c.Printf("late 2\n")
+				c.Wait()
+				return 0
+			}})
+			client := engine.Client()
+			_, err := client.Services.Create(t.Context(), swarm.ServiceSpec{Name: "web", Mode: swarm.Replicated(2),
+				TaskTemplate: swarm.TaskSpec{ContainerSpec: swarm.ContainerSpec{Image: "web:1", TTY: terminal},
+					RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartNone}}}, nil)
+			require.NoError(t, err)
+			f := follow(t, client, swarm.LogOptions{})
+			time.Sleep(45 * time.Second)
+			assert.Equal(t, map[string]int{"whole 1": 1, "whole 2": 1, "last 1": 1}, f.texts())
+			time.Sleep(45 * time.Second)
+			assert.Equal(t, map[string]int{"whole 1": 1, "whole 2": 1, "last 1": 1, "late 2": 1}, f.texts())
+			assert.Empty(t, f.missing())
+			f.close(t)
+		})
+	}
+}
+
 // Pieces of a line have its time, whatever comes between them.
 func TestFollowingGoesOnInALineThatTheOtherStreamInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -579,7 +579,12 @@ func (l *LogReader) nextRecord() (bool, error) {
 	if err := l.source.next(&l.record); err != nil {
 		return false, err
 	}
-	if l.record.gap != nil {
+	switch l.record.gap {
+	case nil:
+	case logEnd:
+		l.join.flushTask(l.record.origin.task)
+		return false, nil
+	default:
 		l.gaps = append(l.gaps, *l.record.gap)
 	}
 	return l.wants(&l.record), nil

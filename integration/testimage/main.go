@@ -8,6 +8,8 @@
 //	testimage -lines 1 -width 100000   the same, each line filled to 100000 bytes
 //	testimage -exit 3 -after 2s        end with code 3 after 2 s, at once without -after,
 //	                                   but not before all lines are printed
+//	testimage -last text               print a text without a line feed to stdout after
+//	                                   all lines
 //	testimage -listen :8080            answer each TCP connection with "HOSTNAME IMAGE\n"
 //	testimage -linger 5s               take 5 s to end after TERM
 //	testimage -cat /run/secrets/x      print a file first; fail if it is not there
@@ -40,6 +42,7 @@ func main() {
 	width := flag.Int("width", 0, "bytes to fill a line to")
 	exit := flag.Int("exit", -1, "exit code; -1: run until TERM")
 	after := flag.Duration("after", 0, "time until the exit")
+	last := flag.String("last", "", "text to print last, without a line feed")
 	listen := flag.String("listen", "", "TCP address to answer on")
 	linger := flag.Duration("linger", 0, "time to end after TERM")
 	file := flag.String("cat", "", "file to print")
@@ -56,6 +59,7 @@ func main() {
 	printed := make(chan struct{})
 	go func() {
 		printLines(*lines, *every, *width)
+		fmt.Print(*last)
 		close(printed)
 	}()
 	var exits <-chan time.Time

@@ -203,6 +203,12 @@ var logs = []Behaviour{
 		t.ends(id, "complete")
 		t.printed(id, 2)
 	}},
+	{"A19.a-last-line-without-an-end-has-none", Swarm, func(t *T) {
+		id := t.service(replicas(1), args("-lines", "1", "-last", "no end", "-exit", "0"), never)
+		t.ends(id, "complete")
+		t.printed(id, 2)
+		assert.Equal(t, []frame{{1, "stdout 1\n"}, {1, "no end"}}, t.logs(id, "stdout=1"))
+	}},
 	{"A19.logs-of-all-tasks-of-the-history", Swarm, func(t *T) {
 		id := t.printing(1, 1)
 		t.update("/services/"+id, env("A=1"))

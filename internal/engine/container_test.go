@@ -48,7 +48,7 @@ func TestContainerKnowsWhoItIs(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%d %s", record.stream, record.text))
 		}
 	})
-	assert.Equal(t, []string{"1 out 1\n", "2 err\n", "1 no end\n"}, lines)
+	assert.Equal(t, []string{"1 out 1\n", "2 err\n", "1 no end"}, lines)
 }
 
 func TestContainerReadsWhatItIsGiven(t *testing.T) {

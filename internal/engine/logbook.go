@@ -100,11 +100,10 @@ func (l *logbook) write(stream frames.Stream, p []byte) {
 	l.world.logs.written(l)
 }
 
-// end ends the lines that have none when the container ends.
+// end keeps what has been written of lines when the container ends, as it is.
 func (l *logbook) end() {
 	for stream := range l.begun {
 		if line := l.begun[stream]; len(line.text) > 0 {
-			line.text = append(line.text, '\n')
 			l.add(line)
 		}
 		l.begun[stream] = logRecord{}

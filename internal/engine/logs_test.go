@@ -58,7 +58,7 @@ func TestLinesBecomeRecordsWhenTheyEnd(t *testing.T) {
 		log.write(frames.Stdout, []byte("o\n\nthree"))
 		assert.Equal(t, []string{"one\n", "two\n", "\n"}, w.readerOf(everything, log).texts())
 		log.end()
-		assert.Equal(t, []string{"one\n", "two\n", "\n", "three\n", "err\n"}, w.readerOf(everything, log).texts())
+		assert.Equal(t, []string{"one\n", "two\n", "\n", "three", "err"}, w.readerOf(everything, log).texts())
 	})
 }
 

@@ -34,6 +34,7 @@ func Run(c Container) int {
 	width := flags.Int("width", 0, "")
 	exit := flags.Int("exit", -1, "")
 	after := flags.Duration("after", 0, "")
+	last := flags.String("last", "", "")
 	if flags.Parse(c.Args()) != nil {
 		return 2
 	}
@@ -48,6 +49,7 @@ func Run(c Container) int {
 			return 0
 		}
 	}
+	fmt.Fprint(c.Stdout(), *last)
 	if *exit < 0 {
 		c.Wait()
 		return 0
