@@ -159,6 +159,7 @@ type followedTask struct {
 	drained  bool // and its log was read to the end
 	absent   time.Time
 	heard    time.Time // when something was heard of its log
+	came     time.Time // when the main session last had something of it
 	queued   bool
 	// caughtUpFor is the main session that was open when the task last caught up.
 	caughtUpFor *logSession
@@ -564,6 +565,9 @@ func (f *follower) read(record *logRecord) bool {
 func (f *follower) isNew(s *logSession, record *logRecord) bool {
 	t := f.task(record.origin)
 	t.started, t.heard = true, time.Now()
+	if s == f.main {
+		t.came = t.heard
+	}
 	if t.live == s && s == f.main && f.comesAgain(t, record) {
 		t.live, t.caughtUpFor, t.countedIn, t.doubted = nil, nil, nil, s
 	}
@@ -1114,7 +1118,7 @@ func (f *follower) comparePlaces(places map[taskPlace]*placeTasks) {
 
 // bury forgets tasks that are no longer there, though the main session had all of their
 // logs until then. They have come to their end while that was read, unless they were
-// on nodes that nothing comes from.
+// on nodes that nothing comes from, or may not.
 func (f *follower) bury(ctx context.Context, absent []*followedTask) {
 	lost := map[string]bool{}
 	for _, t := range absent {
@@ -1123,11 +1127,23 @@ func (f *follower) bury(ctx context.Context, absent []*followedTask) {
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return // it is asked again with the next list
 			}
-			lost[t.node] = err != nil || node.Status.State != NodeReady
+			lost[t.node] = err != nil || node.Status.State != NodeReady || f.mayBeMute(node)
 		}
 		if lost[t.node] && t.started {
 			f.gap(t, nil)
 		}
 		f.remove(t)
 	}
+}
+
+// mayBeMute reports whether nobody knows if the main session has what a node sends: the
+// node has changed, as it does when its session with the managers is replaced, and
+// nothing has come from it since.
+func (f *follower) mayBeMute(node *Node) bool {
+	for _, t := range f.tasks {
+		if t.node == node.ID && t.came.After(node.UpdatedAt) {
+			return false
+		}
+	}
+	return node.UpdatedAt.After(f.main.opened)
 }

@@ -247,6 +247,47 @@ func TestFollowingTellsOfNodesThatNeverComeBack(t *testing.T) {
 	})
 }
 
+// A task that is scaled away takes with it what it wrote last. Only if nothing may have
+// come of its node any more that is a gap.
+func TestFollowingTellsOfTasksThatVanishFromSilentNodes(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t, swarmtest.WithNodes(1, 1))
+			engine.Image("web:1", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+				for i := 1; c.Sleep(time.Second); i++ {
+					c.Printf("%d %d\n", c.Task().Slot, i)
+				}
+				return 0
+			}})
+			client := engine.Client()
+			createFollowed(t, client, swarm.Replicated(2))
+			f := follow(t, client, swarm.LogOptions{})
+			time.Sleep(20 * time.Second)
+			tasks, err := client.Tasks.List(t.Context(), nil)
+			require.NoError(t, err)
+			vanishing := tasks[slices.IndexFunc(tasks, func(task swarm.Task) bool { return task.Slot == 2 })]
+			if node := engine.Nodes()[slices.IndexFunc(engine.Nodes(), func(n *swarmtest.Node) bool { return n.ID() == vanishing.NodeID })]; silent {
+				node.ReplaceSession()
+			}
+			require.NoError(t, client.Nodes.Modify(t.Context(), vanishing.NodeID, func(node *swarm.Node) error {
+				node.Spec.Labels = map[string]string{"a": "b"} // or anything else
+				return nil
+			}))
+			time.Sleep(5 * time.Second)
+			_, err = client.Services.Scale(t.Context(), "web", 1, nil)
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+			if silent {
+				assert.Equal(t, []swarm.LogGap{{TaskID: vanishing.ID, After: f.lastOf(vanishing.ID)}}, f.missing())
+			} else {
+				assert.Empty(t, f.missing())
+				assert.Equal(t, 1, f.texts()["2 24"])
+			}
+			f.close(t)
+		})
+	}
+}
+
 func TestFollowingTellsOfTasksThatNobodyHasSeen(t *testing.T) {
 	for _, long := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
