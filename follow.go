@@ -161,6 +161,7 @@ type followedTask struct {
 	heard    time.Time // when something was heard of its log
 	came     time.Time // when the main session last had something of it
 	queued   bool
+	quiet    bool // that it has to catch up for nothing but silence
 	// caughtUpFor is the main session that was open when the task last caught up.
 	caughtUpFor *logSession
 	// held are records of the main session that came while it has to catch up;
@@ -496,7 +497,9 @@ func (f *follower) openMain() {
 func (f *follower) openSide(t *followedTask) {
 	opts := *f.opts
 	opts.Follow, opts.Tail = false, 0
-	s := &logSession{task: t, wasTerminal: t.terminal, whole: !t.anchored, audit: f.main != nil && t.live == f.main}
+	s := &logSession{task: t, wasTerminal: t.terminal, whole: !t.anchored}
+	s.audit = f.main != nil && (t.live == f.main || t.quiet && t.came.Before(f.main.opened))
+	t.quiet = false
 	if from := t.from(); !from.IsZero() {
 		opts.Since = from
 	}
@@ -932,6 +935,7 @@ func (f *follower) check() {
 	for _, t := range f.tasks {
 		quiet := t.started && time.Since(t.heard) >= quietTime
 		if !t.drained && (t.terminal && t.started || quiet) && t.absent.IsZero() {
+			t.quiet = quiet && !t.queued
 			f.enqueue(t)
 		}
 	}
