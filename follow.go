@@ -24,6 +24,8 @@ const (
 	// and listEvery how often its tasks are.
 	checkEvery = 4 * time.Second
 	listEvery  = 12 * time.Second
+	// endEvery is how often it is asked whether the tasks of a removed service still run.
+	endEvery = 500 * time.Millisecond
 	// quietTime is how long a running task may write nothing before its own log is
 	// looked at.
 	quietTime = 30 * time.Second
@@ -976,6 +978,7 @@ func (f *follower) checkEnding() {
 	if f.ending == io.EOF || f.main == nil {
 		return
 	}
+	f.checkAt = time.Now().Add(endEvery)
 	ctx, cancel := context.WithTimeout(f.ctx, catchUpPatience)
 	defer cancel()
 	ids := []string{}

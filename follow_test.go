@@ -508,20 +508,22 @@ func TestFollowingGoesOnInALineThatTheOtherStreamInterrupts(t *testing.T) {
 }
 
 func TestFollowingEndsWithARemovedService(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, client := ticking(t, swarmtest.WithNodes(1, 1))
-		f := follow(t, client, swarm.LogOptions{})
-		time.Sleep(10500 * time.Millisecond)
-		require.NoError(t, client.Services.Remove(t.Context(), "web"))
-		removed := time.Now()
-		err := <-f.ended
-		assert.ErrorIs(t, err, swarm.ErrRemoved)
-		assert.Less(t, time.Since(removed), 5*time.Second)
-		assert.Equal(t, 2, f.texts()["bye"], "the last lines")
-		assert.Empty(t, f.missing())
-		_, err = f.logs.Next()
-		assert.ErrorIs(t, err, swarm.ErrRemoved)
-	})
+	for offset := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			_, client := ticking(t, swarmtest.WithNodes(1, 1))
+			f := follow(t, client, swarm.LogOptions{})
+			time.Sleep(10500*time.Millisecond + time.Duration(offset)*510*time.Millisecond)
+			require.NoError(t, client.Services.Remove(t.Context(), "web"))
+			removed := time.Now()
+			err := <-f.ended
+			assert.ErrorIs(t, err, swarm.ErrRemoved)
+			assert.Less(t, time.Since(removed), 5*time.Second)
+			assert.Equal(t, 2, f.texts()["bye"], "the last lines")
+			assert.Empty(t, f.missing())
+			_, err = f.logs.Next()
+			assert.ErrorIs(t, err, swarm.ErrRemoved)
+		})
+	}
 }
 
 func TestFollowingEndsWhenAllTasksAreDone(t *testing.T) {
