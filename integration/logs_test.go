@@ -5,6 +5,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -257,6 +258,157 @@ func TestFollowedLogsEndWhenTheyAreLeft(t *testing.T) {
 		require.NoError(t, err)
 		time.AfterFunc(300*time.Millisecond, func() { logs.Close() })
 		assert.ErrorIs(t, logs.Copy(nil, nil), swarm.ErrClosed)
+	})
+}
+
+// followed reads a log to its end, and checks that the lines of each stream that are
+// numbered come one after the other. It returns the numbers of the first and the last.
+func followed(t *testing.T, logs *swarm.LogReader, err error) (entries []swarm.LogEntry, first, last map[swarm.LogStream]int, ended error) {
+	t.Helper()
+	require.NoError(t, err)
+	first, last = map[swarm.LogStream]int{}, map[swarm.LogStream]int{}
+	for entry, err := range logs.Entries() {
+		if err != nil {
+			return entries, first, last, err
+		}
+		require.Nil(t, entry.Gap)
+		entries = append(entries, entry)
+		var number int
+		if _, err := fmt.Sscanf(entry.Text, entry.Stream.String()+" %d", &number); err != nil {
+			continue
+		}
+		if first[entry.Stream] == 0 {
+			first[entry.Stream] = number
+		} else {
+			assert.Equal(t, last[entry.Stream]+1, number, "%s", entry.Stream)
+		}
+		last[entry.Stream] = number
+	}
+	return entries, first, last, nil
+}
+
+func TestFollowedLogsEndWhenTheyAreToEnd(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		for name, end := range map[string]func(t *testing.T, client *swarm.Client){
+			"when all is done": followUntilDone, "at a time": followUntil, "with the service": followUntilRemoved, "when left": followTerminal,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				end(t, client)
+			})
+		}
+	})
+}
+
+func followUntilDone(t *testing.T, client *swarm.Client) {
+	spec := testSpec(serviceName(t, "done"), "-lines", "3", "-last", "no end", "-exit", "0")
+	spec.Mode, spec.UpdateConfig = swarm.ReplicatedJob(2, 2), swarm.UpdateConfig{}
+	logs, err := client.Services.Logs(t.Context(), create(t, client, spec), &swarm.LogOptions{Follow: true, UntilDone: true})
+	require.NoError(t, err)
+	counts := map[string]int{}
+	for entry, err := range logs.Entries() {
+		require.NoError(t, err)
+		counts[entry.Text+entry.End]++
+		assert.Equal(t, entry.Text == "no end", entry.Partial)
+	}
+	assert.Equal(t, map[string]int{"stdout 1\n": 2, "stdout 2\n": 2, "stdout 3\n": 2, "stderr 1\n": 2, "stderr 2\n": 2, "stderr 3\n": 2, "no end": 2}, counts)
+}
+
+func followUntil(t *testing.T, client *swarm.Client) {
+	id := create(t, client, testSpec(serviceName(t, "until"), "-lines", "-1", "-every", "50ms"))
+	var before []swarm.LogEntry
+	require.Eventually(t, func() bool {
+		logs, err := client.Services.Logs(t.Context(), id, nil)
+		before, _, _, err = followed(t, logs, err)
+		require.NoError(t, err)
+		return len(before) >= 40
+	}, time.Minute, 500*time.Millisecond)
+
+	past := before[len(before)-11].Time
+	logs, err := client.Services.Logs(t.Context(), id, &swarm.LogOptions{Until: past})
+	want, _, _, err := followed(t, logs, err)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, len(want), 30)
+	assert.Less(t, len(want), len(before))
+	logs, err = client.Services.Logs(t.Context(), id, &swarm.LogOptions{Follow: true, Until: past})
+	got, _, _, err := followed(t, logs, err)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+
+	until := time.Now().Add(2 * time.Second)
+	logs, err = client.Services.Logs(t.Context(), id, &swarm.LogOptions{Follow: true, Tail: 4, Until: until})
+	got, first, _, err := followed(t, logs, err)
+	require.NoError(t, err)
+	for _, stream := range []swarm.LogStream{swarm.LogStdout, swarm.LogStderr} {
+		assert.Greater(t, first[stream], 15, "%s begins with the tail", stream)
+	}
+	require.NotEmpty(t, got)
+	assert.False(t, got[len(got)-1].Time.After(until))
+	assert.WithinDuration(t, until, got[len(got)-1].Time, time.Second)
+}
+
+func followUntilRemoved(t *testing.T, client *swarm.Client) {
+	id := create(t, client, testSpec(serviceName(t, "removed"), "-lines", "-1", "-every", "50ms"))
+	runningTasks(t, client, id, 1)
+	logs, err := client.Services.Logs(t.Context(), id, &swarm.LogOptions{Follow: true})
+	removed := time.Now().Add(time.Second)
+	time.AfterFunc(time.Second, func() {
+		assert.NoError(t, client.Services.Remove(t.Context(), id))
+	})
+	entries, first, _, err := followed(t, logs, err)
+	assert.ErrorIs(t, err, swarm.ErrRemoved)
+	assert.Equal(t, map[swarm.LogStream]int{swarm.LogStdout: 1, swarm.LogStderr: 1}, first)
+	t.Logf("%d lines; it ended %s after the removal", len(entries), time.Since(removed))
+}
+
+func followTerminal(t *testing.T, client *swarm.Client) {
+	spec := testSpec(serviceName(t, "terminal"), "-lines", "-1", "-every", "50ms")
+	spec.TaskTemplate.ContainerSpec.TTY = true
+	logs, err := client.Services.Logs(t.Context(), create(t, client, spec), &swarm.LogOptions{Follow: true})
+	require.NoError(t, err)
+	defer logs.Close()
+	next := map[string]int{"stdout": 1, "stderr": 1}
+	for range 40 {
+		entry, err := logs.Next()
+		require.NoError(t, err)
+		word, _, _ := strings.Cut(entry.Text, " ")
+		require.Equal(t, fmt.Sprintf("%s %d\r\n", word, next[word]), entry.Text+entry.End)
+		next[word]++
+	}
+}
+
+func TestLogsArePrintedAsJSON(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		spec := testSpec(serviceName(t, ""), "-lines", "1")
+		id := create(t, client, spec)
+		task := printed(t, client, id, 1)
+		printed := func(style swarm.LogStyle) (objects []map[string]any) {
+			logs, err := client.Services.Logs(t.Context(), id, &swarm.LogOptions{Only: swarm.LogStderr})
+			require.NoError(t, err)
+			var stdout, stderr bytes.Buffer
+			require.NoError(t, logs.Print(&stdout, &stderr, &swarm.LogPrintOptions{Style: style}))
+			assert.Empty(t, stdout.String())
+			for line := range bytes.Lines(stderr.Bytes()) {
+				var object map[string]any
+				require.NoError(t, json.Unmarshal(line, &object))
+				objects = append(objects, object)
+			}
+			return objects
+		}
+		objects := printed(swarm.LogStyleJSON)
+		require.Len(t, objects, 1)
+		at, err := time.Parse(time.RFC3339Nano, objects[0]["time"].(string))
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now(), at, time.Minute)
+		node := ownNode(t, client)
+		assert.Equal(t, map[string]any{"time": objects[0]["time"], "stream": "stderr", "service": id, "task": task, "node": node.ID, "text": "stderr 1",
+			"service_name": spec.Name, "task_name": spec.Name + ".1", "node_name": node.Description.Hostname}, objects[0])
+		assert.Equal(t, []map[string]any{{"type": "log", "source": spec.Name + ".1", "log": "stderr 1", "streamType": "stderr",
+			"timestamp": float64(at.Unix())}}, printed(swarm.LogStyleDockerCloud))
 	})
 }
 
