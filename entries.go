@@ -53,7 +53,8 @@ type LogEntry struct {
 
 // LogGap is where lines of a task may be missing from a log that is followed: the
 // last line that was read is no longer there to go on from, since the node has
-// thrown it away (rotated its files), or the task is gone, or its node is.
+// thrown it away (rotated its files), or the task is gone, or its node is. So they may
+// if a node cannot be asked for the lines to begin with (Tail), or at the end.
 type LogGap struct {
 	// TaskID is whose lines are missing. It is empty for tasks that came and went while
 	// the engine could not be reached, so that nobody has seen their IDs: of a slot, or a

@@ -109,10 +109,12 @@ type follower struct {
 	pausedNodes map[string]time.Time
 
 	// ending is what the log is to end with, io.EOF for nothing, once all that is
-	// left has been read; endBy is when it ends in any case.
-	ending error
-	endBy  time.Time
-	left   bool // what is missing then was said
+	// left has been read; endBy is when it ends in any case. finishing is set if all
+	// of that is on the nodes by then.
+	ending    error
+	endBy     time.Time
+	finishing bool
+	left      bool // what is missing then was said
 }
 
 // taskPlace is where tasks of a service take turns: a slot, or a node of a global one.
@@ -464,7 +466,7 @@ func (f *follower) openMain() {
 		return
 	}
 	if f.isPast() {
-		f.finish()
+		f.finish(io.EOF)
 		return
 	}
 	opts := *f.opts
@@ -782,7 +784,7 @@ func (f *follower) ended(s *logSession, err error) {
 		} else {
 			f.pausedNodes[s.task.node] = time.Now().Add(catchUpPause)
 		}
-		if s.task.live != f.main || f.main == nil || s.task.terminal || f.ending == io.EOF {
+		if s.task.live != f.main || f.main == nil || s.task.terminal || f.finishing {
 			f.enqueue(s.task)
 		}
 	}
@@ -916,7 +918,7 @@ func (f *follower) check() {
 		f.checkEnding()
 		return
 	case f.isPast() && f.begun && !f.listAt.IsZero():
-		f.finish()
+		f.finish(io.EOF)
 		return
 	case !f.begun || f.main == nil:
 		return // the list comes with opening it
@@ -942,7 +944,7 @@ func (f *follower) check() {
 		}
 	}
 	if wasDone && f.allDone && f.endsWhenDone() {
-		f.finish()
+		f.finish(io.EOF)
 	}
 }
 
@@ -954,9 +956,10 @@ func (f *follower) isPast() bool {
 // endsWhenDone reports whether the log ends with its tasks. That of a task does.
 func (f *follower) endsWhenDone() bool { return f.opts.UntilDone || !f.service }
 
-// finish begins to end a log that is complete: all tasks catch up once more.
-func (f *follower) finish() {
-	f.ending, f.endBy = io.EOF, time.Now().Add(removalPatience)
+// finish begins to end a log of which all is there that is wanted: all tasks catch up
+// once more.
+func (f *follower) finish(ending error) {
+	f.finishing, f.ending, f.endBy = true, ending, time.Now().Add(removalPatience)
 	for _, t := range f.tasks {
 		if t.started && !t.drained {
 			f.enqueue(t)
@@ -967,7 +970,7 @@ func (f *follower) finish() {
 // endLater goes on with a log that is complete but for what its tasks catch up, as long
 // as they do.
 func (f *follower) endLater() {
-	if f.ending == io.EOF {
+	if f.finishing {
 		f.endBy = time.Now().Add(removalPatience)
 	}
 }
@@ -975,7 +978,7 @@ func (f *follower) endLater() {
 // checkEnding waits for the last lines of what was removed: tasks write until they
 // are stopped.
 func (f *follower) checkEnding() {
-	if f.ending == io.EOF || f.main == nil {
+	if f.finishing || f.main == nil {
 		return
 	}
 	f.checkAt = time.Now().Add(endEvery)
@@ -1004,7 +1007,7 @@ func (f *follower) isOver() bool {
 		return false
 	case !time.Now().Before(f.endBy):
 		return true
-	case f.ending == io.EOF:
+	case f.finishing:
 		return f.side == nil && len(f.queue) == 0
 	}
 	return f.main == nil && f.side == nil && f.nextInQueue() < 0
@@ -1018,8 +1021,8 @@ func (f *follower) leaveOff() {
 	}
 	f.left = true
 	for _, t := range f.tasks {
-		behind := f.ending == io.EOF && (t.queued || f.side != nil && f.side.task == t)
-		lost := f.ending != io.EOF && t.started && !t.drained && (f.main == nil || t.live != f.main)
+		behind := f.finishing && (t.queued || f.side != nil && f.side.task == t)
+		lost := !f.finishing && t.started && !t.drained && (f.main == nil || t.live != f.main)
 		if behind || lost {
 			f.gap(t, nil)
 		}
@@ -1070,6 +1073,7 @@ func (f *follower) list() error {
 		}
 	}
 	f.comparePlaces(places)
+	f.checkDrivers(tasks)
 	var absent []*followedTask
 	for _, t := range f.tasks {
 		if t.id == "" || listed[t.id] {
@@ -1088,6 +1092,26 @@ func (f *follower) list() error {
 	}
 	f.bury(ctx, absent)
 	return nil
+}
+
+// checkDrivers ends a log of which nothing more can come: all tasks that have not ended
+// have a log driver that keeps nothing.
+func (f *follower) checkDrivers(tasks []Task) {
+	var unreadable error
+	for _, task := range tasks {
+		if task.Status.State.Terminal() {
+			continue
+		}
+		if task.Spec.LogDriver == nil {
+			return
+		}
+		if unreadable = task.Spec.LogDriver.readable(f.call); unreadable == nil {
+			return
+		}
+	}
+	if unreadable != nil && f.ending == nil {
+		f.finish(unreadable)
+	}
 }
 
 func addPlace(places map[taskPlace]*placeTasks, task *Task, known bool) {

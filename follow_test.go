@@ -526,6 +526,22 @@ func TestFollowingEndsWithARemovedService(t *testing.T) {
 	}
 }
 
+func TestFollowingEndsWhenNothingIsKeptAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := ticking(t, swarmtest.WithNodes(1, 1))
+		f := follow(t, client, swarm.LogOptions{})
+		time.Sleep(10500 * time.Millisecond)
+		_, err := client.Services.Modify(t.Context(), "web", func(service *swarm.Service) error {
+			service.Spec.TaskTemplate.LogDriver = &swarm.Driver{Name: "none"}
+			return nil
+		}, nil)
+		require.NoError(t, err)
+		assert.ErrorIs(t, <-f.ended, swarm.ErrLogsNotReadable)
+		assert.Equal(t, 2, f.texts()["bye"], "the last lines")
+		assert.Empty(t, f.missing())
+	})
+}
+
 func TestFollowingEndsWhenAllTasksAreDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := swarmtest.Start(t)

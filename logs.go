@@ -27,18 +27,19 @@ type LogOptions struct {
 	// at all for LogStderr alone of containers with a terminal (TTY).
 	Only LogStream
 	// Follow goes on with the lines to come, until the reader's context is done or
-	// it is closed, the service or task is removed, or all tasks are done if
-	// UntilDone says so. What breaks off is opened again where it was, see
-	// [LogReader].
+	// it is closed, the service or task is removed, Until has come, or all tasks are
+	// done if UntilDone says so. The log of one task ends with it in any case. What
+	// breaks off is opened again where it was, see [LogReader].
 	Follow bool
 	// UntilDone ends a log that is followed when all tasks have come to their end
 	// and no others will take their place: when a job is done, or a service without
 	// restarts. It needs Follow.
 	UntilDone bool
 	// Tail is how many lines to begin with, of every task there is or was, not
-	// of the whole; lines longer than 16 KiB count once per 16 KiB. The default is
-	// all lines. [TailNone] begins with none, for which Follow is needed to read
-	// anything at all.
+	// of the whole; lines longer than 16 KiB count once per 16 KiB. They are counted
+	// before Only chooses, so that there may be fewer of one stream, or none. The
+	// default is all lines. [TailNone] begins with none, for which Follow is needed to
+	// read anything at all.
 	Tail int
 	// Since leaves out lines older than this instant, by the clock of the task's
 	// node. The default is no limit.
@@ -64,8 +65,10 @@ type LogOptions struct {
 	// Raw hands out the stream as the engine sends it, times and details only if
 	// Timestamps and Details ask for them, and then as a part of the text. Entries
 	// are the pieces that engines keep, and say no more than their stream. A stream
-	// that is followed is not opened again when it breaks off, and does not end with
-	// its tasks. It costs the engine, and this side, the least.
+	// that is followed is not opened again when it breaks off, may go silent without a
+	// word, and ends neither with its tasks nor when the service is removed. It has to
+	// be read: what is not piles up in the memory of the swarm's leader. It costs the
+	// engine, and this side, the least.
 	Raw bool
 	// Format says how to take the stream apart. By default the library finds
 	// out, which costs a request before API 1.42.
@@ -133,10 +136,11 @@ const (
 // unique prefix of an ID. Close the reader; ctx ends it too.
 //
 // A service that does not exist is [ErrNotFound]. [ErrLogsNotReadable] is one
-// whose LogDriver is none: engines send nothing then, and do not say why. Its spec
-// is read for that before a log is followed, and when a log turns out to be empty.
-// Of other drivers that keep nothing, or where none is a node's default, the log is
-// just empty. Needs API 1.29; older engines return a [*VersionError].
+// whose LogDriver keeps nothing, because it is none or its option cache-disabled is
+// set: engines send nothing then, and do not say why. Its spec is read for that before
+// a log is followed, and when a log turns out to be empty; a log that is followed ends
+// with that error once no task is left that has another driver. Where a node's default
+// is such a driver, the log is just empty. Needs API 1.29; older engines return a [*VersionError].
 //
 // Engine endpoints: GET /services/{id}, GET /services/{id}/logs
 func (s *ServiceClient) Logs(ctx context.Context, ref string, opts *LogOptions) (*LogReader, error) {
@@ -146,7 +150,7 @@ func (s *ServiceClient) Logs(ctx context.Context, ref string, opts *LogOptions) 
 // Logs reads the logs of one task, by its ID or a unique prefix of it. Close the
 // reader; ctx ends it too.
 //
-// A task that does not exist is [ErrNotFound], one whose LogDriver is none
+// A task that does not exist is [ErrNotFound], one whose LogDriver keeps nothing
 // [ErrLogsNotReadable], see [ServiceClient.Logs]. Needs API 1.29; older engines
 // return a [*VersionError].
 //
@@ -176,7 +180,7 @@ func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOp
 		if source, err = c.logSource(ctx, op, template, ref); err != nil {
 			return nil, err
 		}
-		if err := source.readable(call); err != nil && opts.Follow {
+		if err := source.driver.readable(call); err != nil && opts.Follow {
 			return nil, err
 		}
 		call.to = to(template+"/logs", source.ID)
@@ -212,7 +216,7 @@ func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOp
 		if source.ID == "" {
 			source, _ = c.logSource(ctx, op, template, ref) // what is gone by now had an empty log
 		}
-		return source.readable(call)
+		return source.driver.readable(call)
 	}
 	return logs, nil
 }
@@ -273,15 +277,22 @@ func (c *Client) logTasks(ctx context.Context, template, ref string) ([]Task, er
 type logSource struct {
 	ID     string
 	format LogFormat
-	driver string
+	driver Driver
 }
 
-// readable is the error of logs that no driver keeps.
-func (s logSource) readable(call *call) error {
-	if s.driver != "none" {
+// readable is the error of logs that a driver does not keep. Engines keep a copy for
+// drivers that cannot be read themselves, unless that is disabled.
+func (d *Driver) readable(call *call) error {
+	reason := ""
+	switch disabled, _ := strconv.ParseBool(d.Options["cache-disabled"]); {
+	case d.Name == "none":
+		reason = "its log driver is none"
+	case disabled:
+		reason = "its log driver has cache-disabled set"
+	default:
 		return nil
 	}
-	return &Error{Op: call.op, Object: call.object, Message: "its log driver is none", kind: ErrLogsNotReadable}
+	return &Error{Op: call.op, Object: call.object, Message: reason, kind: ErrLogsNotReadable}
 }
 
 // logSource asks for the TTY setting and the log driver of a service or task, and
@@ -305,9 +316,12 @@ func (c *Client) logSource(ctx context.Context, op, template, ref string) (logSo
 	if err := requireID(object.ID); err != nil {
 		return logSource{}, protocolError(call, http.StatusOK, err)
 	}
-	source := logSource{ID: object.ID, format: LogFormatMultiplexed, driver: cmp.Or(object.Spec.LogDriver.Name, object.Spec.TaskTemplate.LogDriver.Name)}
+	source := logSource{ID: object.ID, format: LogFormatMultiplexed, driver: object.Spec.LogDriver}
 	if object.Spec.ContainerSpec.TTY || object.Spec.TaskTemplate.ContainerSpec.TTY {
 		source.format = LogFormatRaw
+	}
+	if source.driver.Name == "" {
+		source.driver = object.Spec.TaskTemplate.LogDriver
 	}
 	return source, nil
 }
@@ -403,8 +417,9 @@ func setSince(query url.Values, since time.Time) {
 // within a minute. Where lines may be gone for good, because a node has thrown them
 // away meanwhile or never came back, there is a [LogGap]. While nobody reads, the
 // stream is closed after a second, so that nothing piles up in the memory of the
-// swarm's leader, and opened again where it was. Errors that pass are not handed out;
-// those that do not, such as [ErrForbidden], end it.
+// swarm's leader, and opened again where it was. A last line without an end is handed
+// out when its task has ended, within half a minute. Errors that pass are not handed
+// out; those that do not, such as [ErrForbidden], end it. None of this is so with Raw.
 //
 // A log that is not read to its end must be closed.
 type LogReader struct {

@@ -655,8 +655,9 @@ func TestLogOptionsBecomeTheEnginesParameters(t *testing.T) {
 
 func TestLogsThatNoDriverKeepsCannotBeRead(t *testing.T) {
 	const service, task = `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"none"}}}}`, `{"ID":"web","Spec":{"LogDriver":{"Name":"none"}}}`
+	const uncached = `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"syslog","Options":{"cache-disabled":"true"}}}}}`
 	for _, apiVersion := range []string{"1.41", "1.45"} {
-		for _, object := range []string{service, task} {
+		for _, object := range []string{service, task, uncached} {
 			text := ""
 			client, server := newLogServer(t, apiVersion, inspected(object, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", multiplexedType)
@@ -685,7 +686,8 @@ func TestLogsThatNoDriverKeepsCannotBeRead(t *testing.T) {
 }
 
 func TestAnEmptyLogIsJustEmpty(t *testing.T) {
-	for _, object := range []string{`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":null}}}`, `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"json-file"}}}}`, `gone`} {
+	for _, object := range []string{`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":null}}}`, `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"json-file"}}}}`,
+		`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"syslog","Options":{"cache-disabled":"false"}}}}}`, `gone`} {
 		client, server := newLogServer(t, "1.45", inspected(object, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", multiplexedType) }))
 		logs, err := client.Services.Logs(context.Background(), "web", nil)
 		require.NoError(t, err)
