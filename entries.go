@@ -266,10 +266,14 @@ type prefixParser struct {
 // parse fills record from what came as one piece. What does not begin as it should
 // is text from there on: one odd line is no reason to lose it, or others.
 func (p *prefixParser) parse(record *logRecord, data []byte) {
-	if p.parseLikeLast(record, data) {
+	record.at, record.stamp, record.details, record.origin, record.text = time.Time{}, nil, nil, noOrigin, data
+	if at, origin, begin, ok := p.parseLikeLast(data); ok {
+		record.at, record.origin, record.text = at, origin, data[begin:]
+		if begin > 0 {
+			record.stamp, record.details = data[:stampLength], data[stampLength+1:begin-1]
+		}
 		return
 	}
-	record.at, record.stamp, record.details, record.origin, record.text = time.Time{}, nil, nil, noOrigin, data
 	if p.logPrefix.stamps {
 		var ok bool
 		if record.at, record.stamp, record.text, ok = p.stamps.cut(data); !ok {
@@ -282,24 +286,26 @@ func (p *prefixParser) parse(record *logRecord, data []byte) {
 }
 
 // parseLikeLast is parse for a piece of the same second and with the same details as
-// the one before, as most are. It reports false for others.
-func (p *prefixParser) parseLikeLast(record *logRecord, data []byte) bool {
+// the one before, as most are, and for what has no prefix: the text begins at begin.
+// It reports false for others.
+func (p *prefixParser) parseLikeLast(data []byte) (at time.Time, origin *logOrigin, begin int, ok bool) {
+	if !p.logPrefix.stamps && !p.details {
+		return time.Time{}, noOrigin, 0, true
+	}
 	last := p.origins.last
 	end := stampLength + 1 + len(last)
 	if len(data) <= end || data[end] != ' ' || data[stampLength] != ' ' || p.origins.origin == nil || !p.details || !p.logPrefix.stamps {
-		return false
+		return time.Time{}, nil, 0, false
 	}
-	stamp, details := data[:stampLength], data[stampLength+1:end]
-	if p.stamps.unix == 0 || !bytes.Equal(stamp[:len(p.stamps.second)], p.stamps.second[:]) || !bytes.Equal(details, last) {
-		return false
+	stamp := data[:stampLength]
+	if p.stamps.unix == 0 || !bytes.Equal(stamp[:len(p.stamps.second)], p.stamps.second[:]) || !bytes.Equal(data[stampLength+1:end], last) {
+		return time.Time{}, nil, 0, false
 	}
 	nanoseconds, ok := fraction(stamp)
 	if !ok {
-		return false
+		return time.Time{}, nil, 0, false
 	}
-	record.at, record.origin = time.Unix(p.stamps.unix, nanoseconds).UTC(), p.origins.origin
-	record.stamp, record.details, record.text = stamp, details, data[end+1:]
-	return true
+	return time.Unix(p.stamps.unix, nanoseconds).UTC(), p.origins.origin, end + 1, true
 }
 
 // frameRecords reads the records of a multiplexed stream.
@@ -331,8 +337,7 @@ func (f *frameRecords) next(record *logRecord) error {
 		if len(data) == 0 {
 			continue
 		}
-		record.stream, record.gap = logStream(stream), nil
-		f.parse(record, data)
+		f.fill(record, stream, data)
 		return nil
 	}
 }
@@ -341,12 +346,16 @@ func (f *frameRecords) next(record *logRecord) error {
 // knows whether there is one.
 func (f *frameRecords) nextBuffered(record *logRecord) bool {
 	stream, data, ok := f.reader.NextBuffered()
-	if !ok {
-		return false
+	if ok {
+		f.fill(record, stream, data)
 	}
+	return ok
+}
+
+// fill makes record that of a frame.
+func (f *frameRecords) fill(record *logRecord, stream frames.Stream, data []byte) {
 	record.stream, record.gap = logStream(stream), nil
 	f.parse(record, data)
-	return true
 }
 
 func logStream(stream frames.Stream) LogStream {
@@ -523,8 +532,17 @@ type logJoiner struct {
 	// texts are the short texts of entries, one behind the other.
 	texts strings.Builder
 	// ready are entries; those before taken somebody has had.
-	ready []LogEntry
+	ready []readyEntry
 	taken int
+	// long is set if the text of one of them is.
+	long bool
+}
+
+// readyEntry is an entry, and where it is from: the next that is made in its place
+// mostly is from there, too, and then has its IDs already.
+type readyEntry struct {
+	LogEntry
+	origin *logOrigin
 }
 
 // maxBegunLines is how many lines of the greatest length are kept at a time.
@@ -575,7 +593,14 @@ func (j *logJoiner) begin(record *logRecord) *begunLine {
 
 // finish makes ready the entry that a record stands for.
 func (j *logJoiner) finish(record *logRecord) {
-	whole := j.keep(record.text)
+	entry := j.entry(record.stream, record.at, record.origin, record.text)
+	entry.Gap = record.gap
+	entry.Partial = entry.End == "" && record.gap == nil
+}
+
+// entry makes ready an entry that is no gap, and whole.
+func (j *logJoiner) entry(stream LogStream, at time.Time, origin *logOrigin, text []byte) *LogEntry {
+	whole := j.keep(text)
 	end := len(whole)
 	if end > 0 && whole[end-1] == '\n' {
 		end--
@@ -588,10 +613,16 @@ func (j *logJoiner) finish(record *logRecord) {
 		j.ready = slices.Grow(j.ready, maxReady)
 	}
 	j.ready = j.ready[:n+1]
-	entry, origin := &j.ready[n], record.origin
-	entry.Time, entry.Stream, entry.Gap = record.at, record.stream, record.gap
-	entry.ServiceID, entry.NodeID, entry.TaskID, entry.Attributes = origin.service, origin.node, origin.task, origin.attributes
-	entry.Text, entry.End, entry.Partial = whole[:end], whole[end:], end == len(whole) && record.gap == nil
+	entry := &j.ready[n]
+	if entry.origin != origin {
+		entry.origin = origin
+		entry.ServiceID, entry.NodeID, entry.TaskID, entry.Attributes = origin.service, origin.node, origin.task, origin.attributes
+	}
+	if entry.Gap != nil {
+		entry.Gap = nil
+	}
+	entry.Time, entry.Stream, entry.Text, entry.End, entry.Partial = at, stream, whole[:end], whole[end:], false
+	return &entry.LogEntry
 }
 
 // textBlock is how much memory short texts share: what a text that is kept for long
@@ -601,6 +632,7 @@ const textBlock = 1 << 10
 // keep makes a string of a text, of many short ones with one allocation.
 func (j *logJoiner) keep(text []byte) string {
 	if len(text) > textBlock/4 {
+		j.long = true
 		return string(text)
 	}
 	if j.texts.Cap()-j.texts.Len() < len(text) {
@@ -644,11 +676,15 @@ func (j *logJoiner) flushAll() {
 // take is the next entry of those that are ready. It is good until clear.
 func (j *logJoiner) take() *LogEntry {
 	j.taken++
-	return &j.ready[j.taken-1]
+	return &j.ready[j.taken-1].LogEntry
 }
 
-// clear forgets the entries that somebody has had.
+// clear forgets the entries that somebody has had. Those whose texts are short hold
+// little memory, and are written over.
 func (j *logJoiner) clear() {
-	clear(j.ready)
+	if j.long {
+		clear(j.ready)
+		j.long = false
+	}
 	j.ready, j.taken = j.ready[:0], 0
 }

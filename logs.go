@@ -580,8 +580,7 @@ func (l *LogReader) fill() error {
 			l.join.add(&l.record)
 		}
 	}
-	for l.end == nil && len(l.join.ready) < maxReady && l.nextBuffered() {
-		l.join.add(&l.record)
+	for l.end == nil && len(l.join.ready) < maxReady && l.addBuffered() {
 	}
 	if len(l.join.ready) == 0 {
 		return l.end
@@ -603,6 +602,30 @@ func (l *LogReader) nextRecord() (bool, error) {
 		l.gaps = append(l.gaps, *l.record.gap)
 	}
 	return l.wants(&l.record), nil
+}
+
+// addBuffered adds the next record if that has come already. It reports false if nobody
+// knows whether there is one. A whole line that is like the one before, as nearly all
+// are, takes a short way.
+func (l *LogReader) addBuffered() bool {
+	if l.buffered == nil {
+		return false
+	}
+	stream, data, ok := l.buffered.reader.NextBuffered()
+	if !ok {
+		return false
+	}
+	if len(l.join.begun) == 0 && data[len(data)-1] == '\n' && l.opts.Until.IsZero() {
+		if at, origin, begin, ok := l.buffered.parseLikeLast(data); ok {
+			l.join.entry(logStream(stream), at, origin, data[begin:])
+			return true
+		}
+	}
+	l.buffered.fill(&l.record, stream, data)
+	if l.wants(&l.record) {
+		l.join.add(&l.record)
+	}
+	return true
 }
 
 // nextBuffered reads the next record that is wanted if that has come already.
