@@ -264,6 +264,7 @@ func TestTextsAreMatchedBeforeStatus(t *testing.T) {
 		{429, "", ErrUnavailable, false, true},
 		{418, "", nil, false, false},
 		{401, "", ErrUnauthorized, false, false},
+		{500, `Head "https://r.example/v2/web/manifests/1": no basic auth credentials`, ErrUnauthorized, false, false},
 		{403, "", ErrForbidden, false, false},
 		{404, "", ErrUnsupported, false, false},
 		{404, "page not found", ErrUnsupported, false, false},

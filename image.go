@@ -76,8 +76,9 @@ type DistributionInspectOptions struct {
 // "registry.example.com:5000/team/web:1".
 //
 // An image that the registry does not have is [ErrNotFound]; one it does not
-// show, [ErrUnauthorized] or [ErrForbidden]; a reference that is none
-// [ErrInvalid]; a registry that the engine cannot reach [ErrUnavailable].
+// show, without credentials or with these, [ErrUnauthorized] or [ErrForbidden]; a
+// reference that is none [ErrInvalid]; a registry that the engine cannot reach
+// [ErrUnavailable].
 // Registries count requests, so a failed one is repeated once at most. Needs API
 // 1.30.
 //

@@ -187,9 +187,10 @@ var rules = []rule{
 	{status: 500, text: "invalid filter", kind: ErrInvalid},
 	{status: 500, text: "invalid name:", kind: ErrInvalid},
 	{status: 500, text: "no manifest found for full image ID", kind: ErrInvalid},
-	{status: 500, text: "failed with status: 401", kind: ErrUnauthorized}, // a registry that knows users by itself
-	{status: 500, text: "/v2/", kind: ErrUnavailable},                     // a registry that the engine cannot reach
-	{status: 500, text: " not found", kind: ErrInvalid},                   // what a spec refers to
+	{status: 500, text: "failed with status: 401", kind: ErrUnauthorized},   // a registry that knows users by itself
+	{status: 500, text: "no basic auth credentials", kind: ErrUnauthorized}, // the same, asked for an image without any
+	{status: 500, text: "/v2/", kind: ErrUnavailable},                       // a registry that the engine cannot reach
+	{status: 500, text: " not found", kind: ErrInvalid},                     // what a spec refers to
 
 	{status: 400, kind: ErrInvalid},
 	{status: 401, kind: ErrUnauthorized},

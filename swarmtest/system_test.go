@@ -153,6 +153,7 @@ func TestRegistriesAskForCredentials(t *testing.T) {
 	_, err = inspect("registry.example.com/web:1", "wrong")
 	assert.ErrorIs(t, err, swarm.ErrUnauthorized)
 	_, err = inspect("registry.example.com/web:1", "")
+	assert.ErrorIs(t, err, swarm.ErrUnauthorized)
 	assert.ErrorContains(t, err, "no basic auth credentials")
 	_, err = inspect("registry.example.com/other:1", "secret")
 	assert.ErrorIs(t, err, swarm.ErrNotFound)
