@@ -59,7 +59,8 @@ func TestImagesAreResolvedToWhatTheirRegistryHas(t *testing.T) {
 		assert.ErrorIs(t, err, want, image)
 	}
 	_, err := client.System.ResolveImage(t.Context(), "registry.example.com/web:1", nil)
-	assert.ErrorContains(t, err, "no basic auth credentials")
+	assert.ErrorIs(t, err, swarm.ErrUnauthorized)
+	assert.NotErrorIs(t, err, swarm.ErrUnavailable)
 }
 
 func TestPlatformsAreThoseThatTheSchedulerCompares(t *testing.T) {
@@ -378,6 +379,28 @@ func TestPinnedServicesRunWhatTheRegistryHad(t *testing.T) {
 		assert.Equal(t, []string{"GET /distribution/registry.example.com/web:1/json me", "POST /services/create me"}, log.take())
 		_, err = client.Services.Create(t.Context(), imageSpec("other", "registry.example.com/web:1"),
 			&swarm.ServiceCreateOptions{Pin: swarm.PinRequired, AuthFrom: swarm.StaticAuth()})
-		assert.ErrorContains(t, err, "no basic auth credentials")
+		assert.ErrorIs(t, err, swarm.ErrUnauthorized)
+		change, err = client.Services.Create(t.Context(), imageSpec("other", "registry.example.com/web:1"),
+			&swarm.ServiceCreateOptions{Pin: swarm.PinBestEffort, AuthFrom: swarm.StaticAuth()})
+		require.NoError(t, err)
+		assert.ErrorIs(t, change.Pin.Err, swarm.ErrUnauthorized)
+	})
+}
+
+func TestAnUpdateThatIsFoundOutSaysWhatItHasPinned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine, client := pinning(t)
+		_, err := client.Services.Create(t.Context(), imageSpec("web", "web:1"), nil)
+		require.NoError(t, err)
+		fault := engine.Inject(swarmtest.Fault{Method: "POST", Effect: swarmtest.CutAnswer()})
+		_, err = client.Services.SetImage(t.Context(), "web", "web:2", &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+		fault.Remove()
+		var lost *swarm.OutcomeUnknownError
+		require.ErrorAs(t, err, &lost)
+		found, err := lost.Resolve(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, swarm.OutcomeApplied, found.Outcome)
+		assert.Equal(t, &swarm.ImagePin{Asked: "web:2", Image: "web:2@" + digest2, Digest: digest2,
+			Platforms: linux("amd64", "arm64"), PlatformsChanged: true}, found.Change.Pin)
 	})
 }

@@ -499,12 +499,7 @@ func (s *ServiceClient) update(ctx context.Context, op string, service *Service,
 	if err != nil {
 		return refuse(err, nil)
 	}
-	change, err := s.post(ctx, op, service, changed, RolloutUpdate, auth, opts.AuthFromPreviousSpec)
-	if err != nil {
-		return nil, err
-	}
-	change.Pin = pin
-	return change, nil
+	return s.post(ctx, op, service, changed, RolloutUpdate, pin, auth, opts.AuthFromPreviousSpec)
 }
 
 // keepPlacement leaves an empty placement of one that is taken away: managers that
@@ -571,7 +566,7 @@ func (s *ServiceClient) rollback(ctx context.Context, op, ref string, service *S
 	if err != nil {
 		return nil, &Error{Op: op, Object: ref, Err: err}
 	}
-	return s.post(ctx, op, service, current, RolloutRollback, auth, opts.AuthFromPreviousSpec)
+	return s.post(ctx, op, service, current, RolloutRollback, nil, auth, opts.AuthFromPreviousSpec)
 }
 
 // hasSameSpecs reports whether nobody but the engine has written a service: its
@@ -585,8 +580,8 @@ func hasSameSpecs(before, now *Service) bool {
 
 // post sends a spec for the version of the service that was read. The version
 // lets it happen once, however often it is sent.
-func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, auth *RegistryAuth, previousAuth bool) (*ServiceChange, error) {
-	change := &ServiceChange{ID: service.ID, Changed: true, Rollout: rolloutOf(service, kind)}
+func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, pin *ImagePin, auth *RegistryAuth, previousAuth bool) (*ServiceChange, error) {
+	change := &ServiceChange{ID: service.ID, Changed: true, Rollout: rolloutOf(service, kind), Pin: pin}
 	call := &call{op: op, object: serviceLabel(service), method: http.MethodPost, to: to("/services/{id}/update", service.ID),
 		look: s.lookAtUpdate(op, service, change), query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
 		encode:     func(agreed negotiation) (version, []byte, error) { return encodeService(spec, agreed) },
