@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strings"
 	"time"
 
@@ -296,7 +295,7 @@ func (c *ConfigClient) lookAtCreation(op string, spec ConfigSpec) look {
 			return notYet("", noSuchName)
 		case err != nil:
 			return Resolution{}, false, err
-		case !bytes.Equal(now.Spec.Data, spec.Data) || !reflect.DeepEqual(now.Spec.Templating, spec.Templating):
+		case !bytes.Equal(now.Spec.Data, spec.Data) || !sameDriver(now.Spec.Templating, spec.Templating):
 			return notApplied(now.ID, "there is a config of this name with other data")
 		case maps.Equal(now.Spec.Labels, spec.Labels):
 			return applied(now.ID, "there is a config of this name and content")
@@ -314,7 +313,8 @@ func otherLabels(id string, created, updated time.Time) (Resolution, bool, error
 	return unknowable(id, othersWrote)
 }
 
-// lookAtCreation tells as much of a secret as engines show.
+// lookAtCreation tells as much of a secret as engines show. Its data only shows by
+// the label that Ensure and Rotate leave.
 func (s *SecretClient) lookAtCreation(op string, spec SecretSpec) look {
 	return func(ctx context.Context) (Resolution, bool, error) {
 		now, err := s.find(ctx, op, spec.Name)
@@ -323,12 +323,14 @@ func (s *SecretClient) lookAtCreation(op string, spec SecretSpec) look {
 			return notYet("", noSuchName)
 		case err != nil:
 			return Resolution{}, false, err
-		case !reflect.DeepEqual(now.Spec.Driver, spec.Driver) || !reflect.DeepEqual(now.Spec.Templating, spec.Templating):
+		case !sameDriver(now.Spec.Driver, spec.Driver) || !sameDriver(now.Spec.Templating, spec.Templating):
 			return notApplied(now.ID, "there is a secret of this name with another driver")
 		case !maps.Equal(now.Spec.Labels, spec.Labels):
 			return otherLabels(now.ID, now.CreatedAt, now.UpdatedAt)
 		case spec.Driver != nil:
 			return applied(now.ID, "there is a secret of this name and driver")
+		case hasContent(spec.Labels[labelContent], spec.Data):
+			return applied(now.ID, "there is a secret of this name with the hash of this data")
 		}
 		return unknowable(now.ID, "there is a secret of this name, and nobody can read its data")
 	}

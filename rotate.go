@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,11 +24,12 @@ import (
 // rotations at once each makes a version of its own, and services only ever move
 // to a higher one, or away from one that has failed.
 //
-// While a rotation is under way its version says so in a label, and which version
-// there was before, "moving:1". If it fails that becomes "failed:1" before anything
-// is put back: whoever puts a service to that version meanwhile, because it had
-// that, sees the label afterwards, and goes on to the version before. A rotation
-// does not end before those to higher versions have: its services may come back.
+// While a rotation is under way its version says so in a label, which version there
+// was before, and by a word of chance whose rotation it is, "moving:1:K3VJ". If it
+// fails that becomes "failed:1:K3VJ" before anything is put back: whoever puts a
+// service to that version meanwhile, because it had that, sees the label afterwards,
+// and goes on to the version before. A rotation does not end before those to higher
+// versions have: its services may come back.
 const (
 	labelVersionOf = "io.github.swarm-go.version-of"
 	labelContent   = "io.github.swarm-go.content"
@@ -79,8 +79,9 @@ type Rotation struct {
 
 // Ensure makes sure that there is a secret of that name and data, and returns it.
 // If the newest version has this data, and the same templating, it is taken, with
-// its labels made those of the spec; if there is one of the name with other data,
-// a new version is made, named name-v2 and so on, which no service uses yet.
+// its labels made those of the spec; if there is one of the name with other data, or
+// one that a rotation is moving to and may take back, a new version is made, named
+// name-v2 and so on, which no service uses yet.
 //
 // What data a secret has only shows if Ensure or Rotate has made it: they leave a
 // salted hash in a label, of PBKDF2 with 100,000 rounds of SHA-256, which whoever
@@ -190,9 +191,9 @@ func (s *SecretClient) rotator(op string) *rotator {
 
 // Ensure makes sure that there is a config of that name and data, and returns it.
 // If the newest version has this data, and the same templating, it is taken, with
-// its labels made those of the spec; if there is one of the name with other data,
-// a new version is made, named name-v2 and so on, which no service uses yet. Needs
-// API 1.30.
+// its labels made those of the spec; if there is one of the name with other data, or
+// one that a rotation is moving to and may take back, a new version is made, named
+// name-v2 and so on, which no service uses yet. Needs API 1.30.
 //
 // Engine endpoints: GET /configs, POST /configs/create, POST /configs/{id}/update
 func (c *ConfigClient) Ensure(ctx context.Context, spec ConfigSpec) (*Config, error) {
@@ -326,7 +327,8 @@ type dataVersion struct {
 // stage is that of the rotation to this version, and the number of the version
 // before, 0 if there was none.
 func (v *dataVersion) stage() (stage string, before int) {
-	stage, number, _ := strings.Cut(v.labels[labelRotation], ":")
+	stage, rest, _ := strings.Cut(v.labels[labelRotation], ":")
+	number, _, _ := strings.Cut(rest, ":")
 	before, _ = strconv.Atoi(number)
 	return stage, before
 }
@@ -424,7 +426,7 @@ func (r *rotator) ensure(ctx context.Context, name string, spec dataSpec) (v dat
 		if err != nil {
 			return err
 		}
-		if newest := last(versions); newest != nil && !newest.failed() && r.has(newest, spec) {
+		if newest := last(versions); newest != nil && r.fits(newest, spec) {
 			v = *newest
 			return r.relabel(ctx, newest, spec.labels)
 		}
@@ -441,9 +443,10 @@ func last(versions []dataVersion) *dataVersion {
 	return &versions[len(versions)-1]
 }
 
-// has reports whether tasks would see the same of a version as of the spec.
-func (r *rotator) has(v *dataVersion, spec dataSpec) bool {
-	return reflect.DeepEqual(v.templating, spec.templating) && r.same(v, spec.data)
+// fits reports whether tasks would see the same of a version as of the spec. One
+// that a rotation is moving to, or has failed with, may be removed by it at any time.
+func (r *rotator) fits(v *dataVersion, spec dataSpec) bool {
+	return v.labels[labelRotation] == "" && sameDriver(v.templating, spec.templating) && r.same(v, spec.data)
 }
 
 // add makes a version of a name, and marks it with the stage of a rotation, if
@@ -460,7 +463,28 @@ func (r *rotator) add(ctx context.Context, name string, number int, spec dataSpe
 	setMark(v.labels, mark)
 	var err error
 	v.id, err = r.create(ctx, v.name, v.dataSpec)
+	if lost, ok := errors.AsType[*OutcomeUnknownError](err); ok && mark != "" {
+		v.id, err = r.created(ctx, lost)
+	}
 	return v, err
+}
+
+// created is the ID of a version that was made for a rotation, though the answer was
+// lost. It is asked for also when ctx has ended: nobody else takes its mark away. No
+// other version has the same mark.
+func (r *rotator) created(ctx context.Context, lost *OutcomeUnknownError) (id string, err error) {
+	ctx, cancel := r.client.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	found, err := lost.Resolve(ctx)
+	switch {
+	case err != nil:
+		return "", errors.Join(lost, err)
+	case found.Outcome == OutcomeApplied:
+		return found.ID, nil
+	case found.Outcome == OutcomeNotApplied:
+		return "", lost.Err
+	}
+	return "", lost
 }
 
 // ownLabels are labels of the caller beside those that are needed here, which stay
@@ -497,8 +521,9 @@ type rotation struct {
 	opts   RotateOptions
 	name   string
 	to     dataVersion
-	before int  // the number of the version before, 0 if no service used any
-	marked bool // the label of to says that this is under way
+	before int    // the number of the version before, 0 if no service used any
+	word   string // by which this rotation knows its own mark
+	marked bool   // the label of to says that this is under way
 	// overtaken says that services were left to a newer version, which may have
 	// failed since.
 	overtaken bool
@@ -520,7 +545,7 @@ func (r *rotator) rotate(ctx context.Context, name string, data []byte, opts *Ro
 	if opts.Keep != nil && *opts.Keep < 0 {
 		return nil, invalid(r.op, name, "Keep is negative")
 	}
-	rotation := &rotation{rotator: r, opts: *opts, name: name, result: &Rotation{}}
+	rotation := &rotation{rotator: r, opts: *opts, name: name, word: rand.Text(), result: &Rotation{}}
 	if err := r.insist(name, func() error { return rotation.begin(ctx, data) }); err != nil {
 		return nil, err
 	}
@@ -549,7 +574,7 @@ func (r *rotation) begin(ctx context.Context, data []byte) error {
 		return invalid(r.op, r.name, "it has a driver, and no data of its own")
 	}
 	spec := dataSpec{labels: newest.labels, data: data, templating: newest.templating}
-	take := newest.labels[labelRotation] == "" && r.has(newest, spec)
+	take := r.fits(newest, spec)
 	if take {
 		versions = versions[:len(versions)-1]
 	}
@@ -569,7 +594,9 @@ func (r *rotation) begin(ctx context.Context, data []byte) error {
 	return err
 }
 
-func (r *rotation) mark(stage string) string { return fmt.Sprintf("%s:%d", stage, r.before) }
+func (r *rotation) mark(stage string) string {
+	return fmt.Sprintf("%s:%d:%s", stage, r.before, r.word)
+}
 
 // newestUsed is the highest number among versions that services use, or come back
 // to, 0 if they use none.
@@ -596,10 +623,11 @@ func (r *rotation) newestUsed(ctx context.Context, versions []dataVersion) (int,
 func (r *rotation) claim(ctx context.Context) error {
 	taken := &Error{Op: r.op, Object: r.to.name, Message: "another rotation has taken it", kind: ErrNameConflict}
 	err := r.editLabels(ctx, r.to.id, func(now map[string]string) (map[string]string, error) {
-		if now[labelRotation] != "" {
+		mark := r.mark(stageMoving)
+		if other := now[labelRotation]; other != "" && other != mark { // an earlier try may have made it
 			return nil, taken
 		}
-		return withMark(now, r.mark(stageMoving)), nil
+		return withMark(now, mark), nil
 	})
 	if errors.Is(err, ErrNotFound) {
 		return taken
@@ -753,10 +781,6 @@ func (r *rotation) waitForAll(ctx context.Context) error {
 	return nil
 }
 
-func (r *rotation) modifyOptions() *ServiceModifyOptions {
-	return &ServiceModifyOptions{AuthFrom: r.opts.AuthFrom, RerunJob: r.opts.RerunJobs}
-}
-
 // move lets a service use the new version, and waits. A service that is removed
 // meanwhile is none that uses it.
 func (r *rotation) move(ctx context.Context, id string) error {
@@ -764,35 +788,63 @@ func (r *rotation) move(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var from map[string]dataVersion
-	change, err := r.client.Services.Modify(ctx, id, func(service *Service) error {
-		from = map[string]dataVersion{}
+	from, moved, tries := map[string]dataVersion{}, false, 0
+	change, err := r.modify(ctx, id, func(service *Service) error {
+		tries++
 		for _, ref := range r.refs(&service.Spec) {
 			if old, ok := others.stale[*ref.id]; ok {
-				from[ref.place] = old
+				from[ref.place] = old // which stays if it is tried again: a conflict may be its own work
 				ref.set(r.to)
 			}
 		}
+		moved = len(from) > 0 && r.usesAny(service, map[string]dataVersion{r.to.id: r.to})
 		return nil
-	}, r.modifyOptions())
+	})
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	var unknown *OutcomeUnknownError
-	if err == nil && change.Changed || errors.As(err, &unknown) {
+	_, unknown := errors.AsType[*OutcomeUnknownError](err)
+	if moved && (err == nil || unknown || tries > 1) {
 		r.moves = append(r.moves, move{id, from})
 	}
 	if err != nil {
 		return r.unlessRemoved(ctx, err)
 	}
-	if !change.Changed {
+	if !moved {
 		return nil
 	}
 	if err := r.wait(ctx, change.Rollout); err != nil {
 		return err
 	}
+	change.Changed = true // if not by the last try, by an earlier one
 	r.result.Moved = append(r.result.Moved, *change)
 	return nil
+}
+
+// maxTries bounds how often others may hide what has become of a change.
+const maxTries = 5
+
+// modify is [ServiceClient.Modify], but finds out what has become of a change whose
+// answer was lost. Where others hide that, it looks at what the service has now.
+func (r *rotation) modify(ctx context.Context, id string, change func(*Service) error) (*ServiceChange, error) {
+	for try := 1; ; try++ {
+		result, err := r.client.Services.Modify(ctx, id, change, &ServiceModifyOptions{AuthFrom: r.opts.AuthFrom, RerunJob: r.opts.RerunJobs})
+		lost, ok := errors.AsType[*OutcomeUnknownError](err)
+		if !ok {
+			return result, err
+		}
+		found, failed := lost.Resolve(ctx)
+		switch {
+		case failed != nil:
+			return nil, errors.Join(err, failed)
+		case found.Outcome == OutcomeApplied:
+			return found.Change, nil
+		case found.Outcome == OutcomeNotApplied:
+			return nil, lost.Err
+		case try == maxTries:
+			return nil, err
+		}
+	}
 }
 
 // unlessRemoved is the error of a change, which none is if a newer rotation has
@@ -891,14 +943,14 @@ func (r *rotation) giveBack(ctx context.Context, m move, given map[string]bool) 
 	if err != nil {
 		return rollout, false, err
 	}
-	change, err := r.client.Services.Modify(ctx, m.service, func(service *Service) error {
+	change, err := r.modify(ctx, m.service, func(service *Service) error {
 		for _, ref := range r.refs(&service.Spec) {
 			if from, ok := m.from[ref.place]; ok && given[*ref.id] {
 				ref.set(back(versions, from))
 			}
 		}
 		return nil
-	}, r.modifyOptions())
+	})
 	if err != nil {
 		return rollout, false, err
 	}
@@ -974,15 +1026,22 @@ func (r *rotation) tidyUp(ctx context.Context) error {
 	return errors.Join(r.setStage(ctx, ""), r.removeFailed(ctx), r.removeOld(ctx))
 }
 
-// removeOld removes the older versions that are not to be kept. Where there is a
-// newer one, what is kept is for that rotation to say.
+// removeOld removes the older versions that are not to be kept. Where services have
+// moved on to a newer one, or are to, what is kept is for that rotation to say; one
+// that none uses Ensure has made.
 func (r *rotation) removeOld(ctx context.Context) error {
 	if r.opts.Keep == nil {
 		return nil
 	}
 	others, err := r.others(ctx)
-	if err != nil || !others.newest {
+	if err != nil || others.moving {
 		return err
+	}
+	if !others.newest {
+		used, err := r.newestUsed(ctx, slices.DeleteFunc(byNumber(others.higher), func(v dataVersion) bool { return v.failed() }))
+		if err != nil || used > 0 {
+			return err
+		}
 	}
 	older := slices.DeleteFunc(byNumber(others.stale), func(v dataVersion) bool { return v.number > r.to.number })
 	removed, err := r.removeFree(ctx, older[:max(0, len(older)-*r.opts.Keep)])

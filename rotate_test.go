@@ -3,6 +3,8 @@ package swarm_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -392,29 +394,129 @@ func TestOldVersionsAreKeptAsTheNewestRotationSays(t *testing.T) {
 	})
 }
 
-// Whatever request fails, or is done and its answer lost: all services move, or
-// none.
+// Whatever request fails, or is done and its answer lost or called a conflict: all
+// services move, or none, and nothing else stays behind.
 func TestRotationsAreWholeOrNotAtAll(t *testing.T) {
-	for i, effect := range []swarmtest.Effect{swarmtest.Refuse(500, "no room"), swarmtest.CutAnswer()} {
-		kindOf := []func(*testing.T, *swarm.Client) kept{keptSecrets, keptConfigs}[i]
-		for skip := range 5 {
-			onKept(t, fmt.Sprintf("effect %d after %d", i, skip), kindOf, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
-				id := k.create("db", "one", nil)
-				user(t, client, k, "a", id, "db", nil)
-				user(t, client, k, "b", id, "db", nil)
-				fault := engine.Inject(swarmtest.Fault{Method: "POST", Skip: skip, Times: 1, Effect: effect})
-				rotation, err := k.rotate(t.Context(), "db", "two", &swarm.RotateOptions{Keep: new(0)})
-				fault.Remove()
-				want := "db as password"
-				if rotation != nil {
-					want = rotation.Name + " as password"
-				}
-				assert.Equal(t, []string{want}, usesOf(t, client, k, "a"), "%v", err)
-				assert.Equal(t, []string{want}, usesOf(t, client, k, "b"), "%v", err)
-				assert.Len(t, k.names(), 1, "%v", err)
-			})
+	for i, effect := range []swarmtest.Effect{swarmtest.Refuse(500, "no room"), swarmtest.CutAnswer(), asksTwice} {
+		for skip := range 4 {
+			for kind, kindOf := range map[string]func(*testing.T, *swarm.Client) kept{"secrets": keptSecrets, "configs": keptConfigs} {
+				onKept(t, fmt.Sprintf("%s, effect %d after %d", kind, i, skip), kindOf, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
+					id := k.create("db", "one", nil)
+					user(t, client, k, "a", id, "db", nil)
+					user(t, client, k, "b", id, "db", nil)
+					fault := engine.Inject(swarmtest.Fault{Method: "POST", Skip: skip, Times: 1, Effect: effect})
+					rotation, err := k.rotate(t.Context(), "db", "two", nil)
+					assert.Equal(t, 1, fault.Hits())
+					want, names := "db as password", []string{"db"}
+					if rotation != nil {
+						want, names = "db-v2 as password", []string{"db", "db-v2"}
+					}
+					assert.Equal(t, i > 0, err == nil, "%v", err)
+					assert.Equal(t, []string{want}, usesOf(t, client, k, "a"), "%v", err)
+					assert.Equal(t, []string{want}, usesOf(t, client, k, "b"), "%v", err)
+					assert.ElementsMatch(t, names, k.names(), "%v", err)
+				})
+			}
 		}
 	}
+}
+
+// Data that is there already is taken, also where it was told twice that it is.
+func TestRotationsKnowTheirOwnMarks(t *testing.T) {
+	for i, effect := range []swarmtest.Effect{swarmtest.CutAnswer(), asksTwice} {
+		onSecretsAndConfigs(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
+			user(t, client, k, "a", k.create("db", "one", nil), "db", nil)
+			_, _, err := k.ensure("db", "two", nil)
+			require.NoError(t, err)
+			fault := engine.Inject(swarmtest.Fault{Method: "POST", Times: 1, Effect: effect})
+			rotation, err := k.rotate(t.Context(), "db", "two", nil)
+			require.NoError(t, err)
+			assert.Equal(t, 1, fault.Hits(), i)
+			assert.Equal(t, "db-v2", rotation.Name, i)
+			assert.ElementsMatch(t, []string{"db", "db-v2"}, k.names(), i)
+		})
+	}
+}
+
+// A call that has ended while the version was made leaves none behind.
+func TestRotationsThatEndWhileTheyBeginLeaveNothing(t *testing.T) {
+	onSecretsAndConfigs(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
+		user(t, client, k, "a", k.create("db", "one", nil), "db", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		engine.Inject(swarmtest.Fault{Method: "POST", Times: 1, Effect: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(httptest.NewRecorder(), r)
+				cancel()
+				<-r.Context().Done()
+			})
+		}})
+		_, err := k.rotate(ctx, "db", "two", nil)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, []string{"db"}, k.names())
+		assert.Equal(t, []string{"db as password"}, usesOf(t, client, k, "a"))
+	})
+}
+
+// A conflict that the engine has made of the rotation's own work, and that could not
+// be looked into: the service has moved all the same.
+func TestServicesMovedInSpiteOfAConflictAreWaitedForAndPutBack(t *testing.T) {
+	for data, moves := range map[string]bool{"good": true, "bad in b": false} {
+		onSecretsAndConfigs(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
+			id := k.create("db", "one", nil)
+			user(t, client, k, "a", id, "db", nil)
+			user(t, client, k, "b", id, "db", nil)
+			engine.Inject(swarmtest.Fault{Method: "POST", Path: "/services/*/update", Times: 1, Effect: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					engine.Inject(swarmtest.Fault{Method: "GET", Path: "/services/*", Times: 1, Effect: swarmtest.Refuse(500, "no time")})
+					asksTwice(next).ServeHTTP(w, r)
+				})
+			}})
+			rotation, err := k.rotate(t.Context(), "db", data, nil)
+			if moves {
+				require.NoError(t, err)
+				assert.Len(t, rotation.Moved, 2)
+				return
+			}
+			assert.ErrorIs(t, err, swarm.ErrRolloutPaused)
+			assert.Equal(t, []string{"db as password"}, usesOf(t, client, k, "a"))
+			assert.Equal(t, []string{"db as password"}, usesOf(t, client, k, "b"))
+			assert.Equal(t, []string{"db"}, k.names())
+		})
+	}
+}
+
+func TestEnsureLeavesWhatARotationMayTakeBack(t *testing.T) {
+	onSecretsAndConfigs(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client, k kept) {
+		user(t, client, k, "a", k.create("db", "one", nil), "db", nil)
+		engine.Inject(swarmtest.Fault{Method: "POST", Path: "/services/*/update", Times: 1, Effect: swarmtest.Delay(10 * time.Second)})
+		var failed error
+		var group sync.WaitGroup
+		group.Go(func() { _, failed = k.rotate(t.Context(), "db", "bad", nil) })
+		time.Sleep(5 * time.Second)
+		require.Contains(t, k.names(), "db-v2")
+		_, name, err := k.ensure("db", "bad", nil)
+		require.NoError(t, err)
+		group.Wait()
+		assert.ErrorIs(t, failed, swarm.ErrRolloutPaused)
+		assert.Contains(t, k.names(), name)
+	})
+}
+
+func TestOldVersionsAreNotKeptForWhatWasOnlyEnsured(t *testing.T) {
+	onSecretsAndConfigs(t, func(t *testing.T, _ *swarmtest.Engine, client *swarm.Client, k kept) {
+		user(t, client, k, "a", k.create("db", "one", nil), "db", nil)
+		var rotation *swarm.Rotation
+		var failed error
+		var group sync.WaitGroup
+		group.Go(func() { rotation, failed = k.rotate(t.Context(), "db", "two", &swarm.RotateOptions{Keep: new(0)}) })
+		time.Sleep(100 * time.Millisecond)
+		_, _, err := k.ensure("db", "three", nil)
+		require.NoError(t, err)
+		group.Wait()
+		require.NoError(t, failed)
+		assert.Equal(t, []string{"db"}, rotation.Removed)
+		assert.ElementsMatch(t, []string{"db-v2", "db-v3"}, k.names())
+	})
 }
 
 func TestEnsureIsDoneOnce(t *testing.T) {
@@ -545,9 +647,33 @@ func TestPruneLeavesWhatARotationIsAboutToUse(t *testing.T) {
 }
 
 func TestSecretsWithADriverAreNotRotated(t *testing.T) {
-	client := swarmtest.Start(t).Client()
+	engine, client := newScriptedEngine(t, "1.51")
 	_, err := client.Secrets.Ensure(t.Context(), swarm.SecretSpec{Name: "driven", Driver: &swarm.Driver{Name: "vault"}})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
+	engine.answer("GET /secrets", says(200, `[{"ID":"s1","Spec":{"Name":"driven","Driver":{"Name":"vault"}}}]`))
+	_, err = client.Secrets.Rotate(t.Context(), "driven", []byte("data"), nil)
+	assert.ErrorIs(t, err, swarm.ErrInvalid)
+	assert.ErrorContains(t, err, "it has a driver")
+}
+
+func TestEnsureTellsTemplatesApart(t *testing.T) {
+	client := swarmtest.Start(t).Client()
+	secret := func(templating *swarm.Driver) string {
+		found, err := client.Secrets.Ensure(t.Context(), swarm.SecretSpec{Name: "s", Data: []byte("data"), Templating: templating})
+		require.NoError(t, err)
+		return found.Spec.Name
+	}
+	config := func(templating *swarm.Driver) string {
+		found, err := client.Configs.Ensure(t.Context(), swarm.ConfigSpec{Name: "c", Data: []byte("data"), Templating: templating})
+		require.NoError(t, err)
+		return found.Spec.Name
+	}
+	assert.Equal(t, "s", secret(nil))
+	assert.Equal(t, "c", config(nil))
+	for _, same := range []*swarm.Driver{{Name: "golang"}, {Name: "golang", Options: map[string]string{}}, {Name: "golang"}} {
+		assert.Equal(t, "s-v2", secret(same))
+		assert.Equal(t, "c-v2", config(same))
+	}
 }
 
 func TestHashesOfSecretsAreSalted(t *testing.T) {

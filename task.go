@@ -3,6 +3,7 @@ package swarm
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 )
@@ -268,6 +269,14 @@ type Driver struct {
 	Name string `json:",omitzero"`
 	// Options are the driver's options, such as max-size for json-file.
 	Options map[string]string `json:",omitzero"`
+}
+
+// sameDriver compares as engines do, which give options that are empty back as none.
+func sameDriver(a, b *Driver) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Name == b.Name && maps.Equal(a.Options, b.Options)
 }
 
 // Task is one attempt to run what a service is about. A task that has ended is
