@@ -15,9 +15,9 @@ import (
 )
 
 // RegistryAuth are credentials for one registry. Whatever prints one, prints no
-// more than the registry and the user; so does what makes JSON of one, while what
-// reads JSON takes all. Only an unexported field that holds one by value is printed
-// as it is: fmt does not ask it.
+// more than the registry and the user; so does what makes JSON, XML or other text of
+// one, while what reads JSON takes all. But an unexported field that holds one by
+// value fmt prints as it is, without asking it, and encoding/gob keeps everything.
 type RegistryAuth struct {
 	// Username is the user; empty with a token.
 	Username string `json:"username,omitzero"`
@@ -60,17 +60,21 @@ func (a RegistryAuth) MarshalJSON() ([]byte, error) {
 	return wire.Marshal(sentAuth{Username: a.Username, ServerAddress: a.server()})
 }
 
+// MarshalText is String: what encodes text, XML and YAML too, leaves the secrets out.
+func (a RegistryAuth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
 // sentAuth are credentials as engines want them, secrets included.
 type sentAuth RegistryAuth
 
 // AuthSource finds the credentials for a registry, which is named as images name
 // it: "registry.example.com:5000", "docker.io" for Docker Hub. Nil credentials say
 // that there are none; none are sent then. An error ends the call it was asked
-// for: nothing is sent to the engine.
+// for, which fails with [ErrCredentials]: no change is sent to the engine.
 //
 // [StaticAuth] and [DockerConfigAuth] make sources, and any function is one. It is
-// asked once for a call that sends credentials, within the context of that call,
-// from its goroutine; a source given to a client must be safe for concurrent use.
+// asked once for a change that sends credentials, and again if that has to begin anew
+// because somebody else has written the service; within the context of the call, from
+// its goroutine. A source given to a client must be safe for concurrent use.
 type AuthSource func(ctx context.Context, registry string) (*RegistryAuth, error)
 
 // StaticAuth finds each of these credentials for the registry that its
@@ -143,7 +147,7 @@ func (c *Client) authFor(ctx context.Context, image string, auth *RegistryAuth, 
 		}
 		if auth == nil && from != nil {
 			if auth, err = from(ctx, ref.Registry); err != nil {
-				return nil, &Error{Op: op, Object: ref.Registry, Err: err}
+				return nil, &Error{Op: op, Object: ref.Registry, Err: err, kind: ErrCredentials}
 			}
 		}
 		if auth != nil && auth.ServerAddress != "" && !sameRegistry(auth.ServerAddress, ref.Registry) {

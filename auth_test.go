@@ -31,11 +31,14 @@ func (l *authLog) option() swarm.Option {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.all++
+			_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+			if from := r.URL.Query().Get("registryAuthFrom"); from != "" {
+				l.sent = append(l.sent, fmt.Sprintf("%s /%s as in %s", r.Method, path, from))
+			}
 			for name, values := range r.Header {
 				for _, value := range values {
 					if name == "X-Registry-Auth" {
 						auth, err := swarm.ParseRegistryAuth(value)
-						_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 						l.sent = append(l.sent, fmt.Sprintf("%s /%s %s%v", r.Method, path, auth.Username, map[bool]string{true: " " + fmt.Sprint(err)}[err != nil]))
 					}
 				}
@@ -98,6 +101,7 @@ func TestCredentialsAreSentOnTheCallsThatTakeThemAlone(t *testing.T) {
 		assert.Equal(t, []string{"POST /services/" + id + "/update me"}, log.take())
 		_, err = client.Services.Redeploy(ctx, "web", &swarm.ServiceModifyOptions{AuthFromPreviousSpec: true})
 		require.NoError(t, err)
+		assert.Equal(t, []string{"POST /services/" + id + "/update as in previous-spec"}, log.take())
 		_, err = client.Services.Redeploy(ctx, "web", &swarm.ServiceModifyOptions{AuthFrom: swarm.StaticAuth()})
 		require.NoError(t, err)
 		assert.Empty(t, log.take(), "the engine keeps what it has")
@@ -122,6 +126,27 @@ func TestCredentialsAreSentOnTheCallsThatTakeThemAlone(t *testing.T) {
 		assert.Empty(t, log.take())
 		assert.Greater(t, log.all, 20)
 	})
+}
+
+func TestCredentialsOfThePreviousSpecAreTaken(t *testing.T) {
+	for previous, want := range map[bool]error{true: nil, false: swarm.ErrRolloutPaused} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t, swarmtest.WithoutUnknownImages())
+			engine.Image("registry.example.com/web:1", swarmtest.Image{Username: "me", Password: "right"})
+			engine.Image("registry.example.com/web:2", swarmtest.Image{Username: "me", Password: "right"})
+			client := engine.Client()
+			right, wrong := &swarm.RegistryAuth{Username: "me", Password: "right"}, &swarm.RegistryAuth{Username: "me", Password: "wrong"}
+			change, err := client.Services.Create(t.Context(), imageSpec("web", "registry.example.com/web:1"), &swarm.ServiceCreateOptions{Auth: right})
+			require.NoError(t, err)
+			require.NoError(t, client.Services.Wait(t.Context(), change.Rollout, nil))
+			change, err = client.Services.SetImage(t.Context(), "web", "registry.example.com/web:2", &swarm.ServiceModifyOptions{Auth: wrong})
+			require.NoError(t, err)
+			assert.ErrorIs(t, client.Services.Wait(t.Context(), change.Rollout, nil), swarm.ErrRolloutPaused)
+			change, err = client.Services.Redeploy(t.Context(), "web", &swarm.ServiceModifyOptions{AuthFromPreviousSpec: previous})
+			require.NoError(t, err)
+			assert.ErrorIs(t, client.Services.Wait(t.Context(), change.Rollout, nil), want)
+		})
+	}
 }
 
 func TestRegistryOfTheImageAloneChoosesTheCredentials(t *testing.T) {
@@ -195,6 +220,7 @@ func TestCredentialsForAnotherRegistryAreRefused(t *testing.T) {
 	} {
 		err := call()
 		assert.ErrorIs(t, err, swarm.ErrInvalid, name)
+		assert.NotErrorIs(t, err, swarm.ErrCredentials, name)
 		assert.NotContains(t, fmt.Sprintf("%+v", err), "canary", name)
 	}
 	asked := 0
@@ -215,10 +241,12 @@ func TestASourceThatFailsEndsTheCall(t *testing.T) {
 	for _, pin := range []swarm.PinMode{swarm.PinOff, swarm.PinBestEffort, swarm.PinRequired} {
 		_, err := client.Services.Create(t.Context(), imageSpec("web", "registry.example.com:5000/web"), &swarm.ServiceCreateOptions{Pin: pin})
 		assert.ErrorIs(t, err, broken)
+		assert.ErrorIs(t, err, swarm.ErrCredentials)
 		assert.EqualError(t, err, "create service web: find credentials registry.example.com:5000: registry.example.com:5000: the keychain is locked")
 	}
 	_, err := client.System.ResolveImage(t.Context(), "nginx", nil)
 	assert.ErrorIs(t, err, broken)
+	assert.ErrorIs(t, err, swarm.ErrCredentials)
 	_, err = client.Services.Create(t.Context(), imageSpec("web", "nginx"), &swarm.ServiceCreateOptions{AuthFrom: swarm.StaticAuth()})
 	require.NoError(t, err, "the client's source was not asked")
 	for _, pin := range []swarm.PinMode{swarm.PinOff, swarm.PinBestEffort} {

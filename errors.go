@@ -30,8 +30,12 @@ var (
 	// ErrImmutable: this cannot be changed, as a service's name or mode and the
 	// data of a secret or config.
 	ErrImmutable error = &invalidError{sentinel{"cannot be changed"}}
-	// ErrUnauthorized: credentials are missing or wrong.
+	// ErrUnauthorized: credentials are missing or wrong, for the engine or for the
+	// registry that it has asked.
 	ErrUnauthorized error = &unauthorizedError{sentinel{"unauthorized"}}
+	// ErrCredentials: the source of credentials failed, so that nothing is known of
+	// them, see [AuthSource]. Nothing was sent.
+	ErrCredentials error = &preconditionError{sentinel{"credentials cannot be found"}}
 	// ErrForbidden: the engine, or a proxy in front of it, does not allow this.
 	ErrForbidden error = &forbiddenError{sentinel{"forbidden"}}
 	// ErrUnsupported: the engine cannot do this; a [VersionError] says which

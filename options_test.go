@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"log/slog"
 	"net"
@@ -120,6 +121,12 @@ func TestRegistryAuthIsNeverPrinted(t *testing.T) {
 		for _, text := range []string{string(encoded), logged.String(), fmt.Sprintf("%v %+v %#v", value, value, value)} {
 			assert.NotContains(t, text, "canary")
 		}
+	}
+	for _, value := range []any{auth, &auth, []RegistryAuth{auth}} {
+		encoded, err := xml.Marshal(value)
+		require.NoError(t, err)
+		assert.Contains(t, string(encoded), "registry.example")
+		assert.NotContains(t, string(encoded), "canary")
 	}
 	var read RegistryAuth
 	require.NoError(t, json.Unmarshal([]byte(`{"username":"user","password":"p","identitytoken":"i","registrytoken":"r"}`), &read))

@@ -33,6 +33,7 @@ var producedBy = map[string]string{
 	"ErrInUse":            "TestServiceErrorsAreTyped",
 	"ErrImmutable":        "TestServiceErrorsAreTyped",
 	"ErrUnauthorized":     "TestWrongPasswordOfARegistryIsUnauthorized",
+	"ErrCredentials":      "TestPrivateImagesArePinnedAndRunOnOtherNodes",
 	"ErrForbidden":        "TestErrorsOfNetworks",
 	"ErrUnsupported":      "TestEndpointThatThereIsNotIsUnsupported",
 	"ErrNotManager":       "TestSwarmLifeOfSeveralNodes",
