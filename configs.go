@@ -90,7 +90,7 @@ func ReadConfigFile(name string) ([]byte, error) {
 }
 
 // ConfigClient creates, reads, labels and removes configs. Their data cannot be
-// changed: create another config and let the services use that.
+// changed: [ConfigClient.Rotate] makes another config and lets the services use that.
 //
 // Reading takes an ID, a name, or a unique prefix of an ID, in this order, as
 // the engine does. Changing and removing takes a full ID or an exact name alone:

@@ -132,7 +132,7 @@ func checkSize(data []byte, most int) error {
 }
 
 // SecretClient creates, reads, labels and removes secrets. Their data cannot be
-// changed: create another secret and let the services use that.
+// changed: [SecretClient.Rotate] makes another secret and lets the services use that.
 //
 // Reading takes an ID, a name, or a unique prefix of an ID, in this order, as
 // the engine does. Changing and removing takes a full ID or an exact name alone:
