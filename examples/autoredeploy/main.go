@@ -8,10 +8,12 @@
 //
 // It touches no service but those with the label autoredeploy=true. An image
 // without a tag that could move, one named by its digest alone, is left alone; so
-// are jobs, which would run again.
+// are jobs, which would run again. A service whose image is not pinned is given the
+// digest of its tag at the first look, which restarts its tasks even if they run
+// just that: nobody can tell.
 //
-// An image that failed is not tried again until the tag has moved on: the service
-// keeps its digest in the label autoredeploy.failed.
+// An image that failed is not tried again until another one has been rolled out: the
+// service keeps its digest in the label autoredeploy.failed.
 package main
 
 import (
@@ -25,6 +27,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/swarm-go/swarm"
@@ -102,8 +105,8 @@ func (r *redeployer) watch(ctx context.Context) error {
 	}
 }
 
-// jittered is d, a fifth more or less: of many programs started together some look
-// sooner and some later, and a registry is not asked by all at once.
+// jittered is d, a fifth more or less: many programs started together look at once
+// the first time, and then some sooner and some later.
 func jittered(d time.Duration) time.Duration {
 	return d - d/5 + rand.N(2*d/5+1)
 }
@@ -162,41 +165,65 @@ func (r *redeployer) lookAt(ctx context.Context, service *swarm.Service) error {
 
 // redeploy rolls out an image, and puts the service back if that fails.
 func (r *redeployer) redeploy(ctx context.Context, log *slog.Logger, id, image string, found *swarm.ResolvedImage) error {
-	var before swarm.ServiceSpec
-	change, err := r.client.Services.Modify(ctx, id, func(service *swarm.Service) error {
-		before = service.Spec
-		if service.Spec.TaskTemplate.ContainerSpec.Image != image {
-			return errElsewhere
-		}
-		// The tag, pinned anew: the registry may have moved it once more.
-		ref, err := swarm.ParseImageReference(found.Reference)
-		if err != nil {
-			return err
-		}
-		ref.Digest = ""
-		service.Spec.TaskTemplate.ContainerSpec.Image = ref.String()
-		return nil
-	}, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
-	if err != nil || !change.Changed {
-		return err
+	change, before, err := r.setImage(ctx, id, image, found)
+	if err == nil {
+		err = r.waitFor(ctx, change, found)
 	}
-	switch err = r.waitFor(ctx, change); {
+	switch {
 	case err == nil:
-		log.Info("redeployed", "image", change.Pin.Image)
+		log.Info("redeployed", "image", found.Reference)
 		return nil
 	case errors.Is(err, errElsewhere), errors.Is(err, swarm.ErrRemoved):
 		log.Info("left alone", "err", err)
 		return nil
+	case before == nil:
+		return err // nothing was changed
 	}
 	log.Error("redeploying failed, putting it back", "err", err)
-	return errors.Join(err, r.putBack(ctx, id, before, change.Pin))
+	return errors.Join(err, r.putBack(ctx, id, before, found))
+}
+
+// setImage gives a service the image, and returns what it was before, nil if it was
+// not changed.
+func (r *redeployer) setImage(ctx context.Context, id, image string, found *swarm.ResolvedImage) (*swarm.ServiceChange, *swarm.ServiceSpec, error) {
+	var before *swarm.ServiceSpec
+	change, err := r.client.Services.Modify(ctx, id, func(service *swarm.Service) error {
+		switch spec := &service.Spec; {
+		case spec.TaskTemplate.ContainerSpec.Image == image:
+			before = new(*spec)
+			spec.TaskTemplate.ContainerSpec.Image = found.Reference
+			spec.DropLabel(labelFailed)
+		case before == nil || spec.TaskTemplate.ContainerSpec.Image != found.Reference:
+			return errElsewhere
+		} // else an earlier try has made it, and was told of a conflict
+		return nil
+	}, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+	lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+	if !ok {
+		if err != nil {
+			before = nil
+		}
+		return change, before, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.patience)
+	defer cancel()
+	resolution, failed := lost.Resolve(ctx)
+	switch {
+	case failed != nil:
+		return nil, before, errors.Join(err, failed)
+	case resolution.Outcome == swarm.OutcomeApplied:
+		return resolution.Change, before, nil
+	case resolution.Outcome == swarm.OutcomeNotApplied:
+		return nil, nil, lost.Err
+	}
+	return nil, before, err
 }
 
 var errElsewhere = errors.New("somebody else has changed its image")
 
 // waitFor waits for a redeployed service. If somebody else changes it meanwhile,
 // what counts is whether it still has the image.
-func (r *redeployer) waitFor(ctx context.Context, change *swarm.ServiceChange) error {
+func (r *redeployer) waitFor(ctx context.Context, change *swarm.ServiceChange, found *swarm.ResolvedImage) error {
 	rollout := change.Rollout
 	for {
 		err := r.wait(ctx, rollout)
@@ -207,7 +234,7 @@ func (r *redeployer) waitFor(ctx context.Context, change *swarm.ServiceChange) e
 		if err != nil {
 			return err
 		}
-		if service.Spec.TaskTemplate.ContainerSpec.Image != change.Pin.Image {
+		if service.Spec.TaskTemplate.ContainerSpec.Image != found.Reference {
 			return errElsewhere
 		}
 		if rollout, err = r.client.Services.CurrentRollout(ctx, change.ID); err != nil {
@@ -225,17 +252,15 @@ func (r *redeployer) wait(ctx context.Context, rollout swarm.Rollout) error {
 // putBack gives a service the image and the platforms it had before, also if the
 // program is to end, and notes which image failed; one that was only not waited for
 // has not. Whatever somebody else has changed stays.
-func (r *redeployer) putBack(ctx context.Context, id string, before swarm.ServiceSpec, pin *swarm.ImagePin) error {
+func (r *redeployer) putBack(ctx context.Context, id string, before *swarm.ServiceSpec, found *swarm.ResolvedImage) error {
 	interrupted := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	change, err := r.client.Services.Modify(ctx, id, func(service *swarm.Service) error {
 		spec := &service.Spec
 		switch spec.TaskTemplate.ContainerSpec.Image {
-		case pin.Image:
+		case found.Reference:
 			spec.TaskTemplate.ContainerSpec.Image = before.TaskTemplate.ContainerSpec.Image
-			if pin.PlatformsChanged {
-				putPlatformsBack(spec, before.TaskTemplate.Placement)
-			}
+			putPlatformsBack(spec, before.TaskTemplate.Placement, found.Platforms)
 		case before.TaskTemplate.ContainerSpec.Image: // the engine has put it back
 		default:
 			return nil // somebody else's
@@ -246,7 +271,7 @@ func (r *redeployer) putBack(ctx context.Context, id string, before swarm.Servic
 		if spec.Labels == nil {
 			spec.Labels = map[string]string{}
 		}
-		spec.Labels[labelFailed] = pin.Digest
+		spec.Labels[labelFailed] = found.Digest
 		return nil
 	}, nil)
 	if err != nil {
@@ -258,10 +283,12 @@ func (r *redeployer) putBack(ctx context.Context, id string, before swarm.Servic
 	return nil
 }
 
-func putPlatformsBack(spec *swarm.ServiceSpec, before *swarm.Placement) {
+// putPlatformsBack takes back the platforms of an image, if it is them that a service
+// has now.
+func putPlatformsBack(spec *swarm.ServiceSpec, before *swarm.Placement, image []swarm.Platform) {
 	now := spec.TaskTemplate.Placement
 	switch {
-	case now == nil:
+	case now == nil || !slices.Equal(now.Platforms, image):
 	case before != nil:
 		now.Platforms = before.Platforms
 	default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,6 +118,9 @@ func TestImagesThatFailAreTakenBackAndNotTriedAgain(t *testing.T) {
 				w.engine.Image("web:1", swarmtest.Image{Digest: third})
 				require.NoError(t, w.look(t.Context()))
 				assert.Equal(t, "web:1@"+third, w.image(t, "web"))
+				w.engine.Image("web:1", swarmtest.Image{Digest: second})
+				require.NoError(t, w.look(t.Context()))
+				assert.Equal(t, "web:1@"+second, w.image(t, "web"), "the tag has moved on, and back")
 			})
 		})
 	}
@@ -186,6 +190,101 @@ func TestAnEndInTheMiddleIsNoFailureOfTheImage(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotContains(t, service.Spec.Labels, labelFailed)
 		assert.Equal(t, &swarm.Placement{Platforms: platforms}, service.Spec.TaskTemplate.Placement)
+	})
+}
+
+func TestImagesThatAreNotPinnedAreGivenTheirDigest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, err := w.client.Services.SetImage(t.Context(), "web", "web:1", nil)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, w.look(t.Context()))
+		assert.Equal(t, "web:1@"+first, w.image(t, "web"))
+		changes := len(w.engine.Changes())
+		require.NoError(t, w.look(t.Context()))
+		assert.Len(t, w.engine.Changes(), changes)
+	})
+}
+
+func TestServicesBeingChangedAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		change, err := w.client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error {
+			s.Spec.Mode = swarm.Replicated(2)
+			s.Spec.UpdateConfig.Delay = time.Minute
+			s.Spec.TaskTemplate.ContainerSpec.Args = []string{"changed"}
+			return nil
+		}, nil)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		w.engine.Image("web:1", swarmtest.Image{Digest: second})
+		require.NoError(t, w.look(t.Context()))
+		assert.Equal(t, "web:1@"+first, w.image(t, "web"))
+		assert.Contains(t, w.said.String(), "is being changed, left alone")
+		require.NoError(t, w.client.Services.Wait(t.Context(), change.Rollout, nil))
+		w.patience = time.Hour
+		require.NoError(t, w.look(t.Context()))
+		assert.Equal(t, "web:1@"+second, w.image(t, "web"))
+	})
+}
+
+func TestServicesChangedSinceTheLookAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.engine.Image("other:1", swarmtest.Image{Digest: third})
+		w.engine.Image("web:1", swarmtest.Image{Digest: second})
+		w.engine.Inject(swarmtest.Fault{Path: "/distribution/*/json", Times: 1, Effect: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				_, err := w.client.Services.SetImage(t.Context(), "web", "other:1", nil)
+				assert.NoError(t, err)
+				next.ServeHTTP(rw, r)
+			})
+		}})
+		require.NoError(t, w.look(t.Context()))
+		assert.Equal(t, "other:1", w.image(t, "web"))
+		assert.Contains(t, w.said.String(), "left alone")
+	})
+}
+
+func TestJobsAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		spec := swarm.ServiceSpec{Name: "job", Labels: map[string]string{labelWanted: "true"}, Mode: swarm.ReplicatedJob(1, 1),
+			TaskTemplate: swarm.TaskSpec{ContainerSpec: swarm.ContainerSpec{Image: "web:1"}}}
+		_, err := w.client.Services.Create(t.Context(), spec, nil)
+		require.NoError(t, err)
+		w.engine.Image("web:1", swarmtest.Image{Digest: second})
+		require.NoError(t, w.look(t.Context()))
+		assert.Equal(t, "web:1@"+second, w.image(t, "web"))
+		assert.Equal(t, "web:1", w.image(t, "job"))
+	})
+}
+
+func TestALostAnswerIsFoundOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for digest, runs := range map[string]bool{second: true, third: false} {
+			w.engine.Image("web:1", swarmtest.Image{Digest: digest, Run: func(c *swarmtest.Container) int {
+				if strings.HasSuffix(c.Service().Spec.TaskTemplate.ContainerSpec.Image, third) {
+					return 3
+				}
+				c.Wait()
+				return 0
+			}})
+			before := w.image(t, "web")
+			fault := w.engine.Inject(swarmtest.Fault{Method: "POST", Times: 3, Effect: swarmtest.CutAnswer()})
+			err := w.look(t.Context())
+			assert.Equal(t, 3, fault.Hits())
+			if runs {
+				require.NoError(t, err)
+				assert.Equal(t, "web:1@"+digest, w.image(t, "web"))
+				continue
+			}
+			assert.ErrorContains(t, err, "non-zero exit (3)")
+			assert.Equal(t, before, w.image(t, "web"))
+			assert.Contains(t, w.said.String(), "putting it back")
+		}
 	})
 }
 
