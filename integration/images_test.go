@@ -3,13 +3,21 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +94,76 @@ func userOf(registry *engines.Registry) swarm.AuthSource {
 	return swarm.StaticAuth(swarm.RegistryAuth{Username: registry.Username, Password: registry.Password, ServerAddress: registry.Addr})
 }
 
+// pushList puts a list of images into the registry, which names the image of a tag
+// once for each architecture.
+func pushList(t *testing.T, m member, registry *engines.Registry, repository, of, tag string, architectures ...string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{
+		DialContext:     m.Dial,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	defer client.CloseIdleConnections()
+	ask := func(method, tag, contentType string, body []byte) (*http.Response, []byte) {
+		request, err := http.NewRequestWithContext(t.Context(), method, "https://"+registry.Addr+"/v2/"+repository+"/manifests/"+tag, bytes.NewReader(body))
+		require.NoError(t, err)
+		request.SetBasicAuth(registry.Username, registry.Password)
+		request.Header.Set("Accept", "application/vnd.docker.distribution.manifest.v2+json")
+		request.Header.Set("Content-Type", contentType)
+		response, err := client.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Less(t, response.StatusCode, 300, "%s", answer)
+		return response, answer
+	}
+	response, manifest := ask(http.MethodGet, of, "", nil)
+	type platform struct {
+		Architecture string `json:"architecture"`
+		OS           string `json:"os"`
+	}
+	type image struct {
+		MediaType string   `json:"mediaType"`
+		Size      int      `json:"size"`
+		Digest    string   `json:"digest"`
+		Platform  platform `json:"platform"`
+	}
+	var images []image
+	for _, architecture := range architectures {
+		images = append(images, image{response.Header.Get("Content-Type"), len(manifest), fmt.Sprintf("sha256:%x", sha256.Sum256(manifest)), platform{architecture, "linux"}})
+	}
+	const listType = "application/vnd.docker.distribution.manifest.list.v2+json"
+	list, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": listType, "manifests": images})
+	require.NoError(t, err)
+	ask(http.MethodPut, tag, listType, list)
+}
+
+// buildAutoredeploy builds the program once for all tests.
+var buildAutoredeploy = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "autoredeploy")
+	out, err := exec.Command("go", "build", "-o", path, "../examples/autoredeploy").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build autoredeploy: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// autoredeploy lets the program look once, with the credentials for a registry in
+// its config.json, and returns what it says.
+func autoredeploy(t *testing.T, host string, registry *engines.Registry) string {
+	t.Helper()
+	program, err := buildAutoredeploy()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, registry.Addr, basic(registry.Username+":"+registry.Password))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
+	cmd := exec.CommandContext(t.Context(), program, "-host", host, "-once", "-registry-auth")
+	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+dir)
+	said, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	return string(said)
+}
+
 func TestPrivateImagesArePinnedAndRunOnOtherNodes(t *testing.T) {
 	t.Parallel()
 	withRegistry(t, func(t *testing.T, nodes []member, registry *engines.Registry) {
@@ -148,6 +226,12 @@ func TestPrivateImagesArePinnedAndRunOnOtherNodes(t *testing.T) {
 		assert.Equal(t, first.Reference, change.Pin.Image)
 		require.NoError(t, wait(t, client, change.Rollout))
 		before := runningTasks(t, client, "with", 1)
+		follows := onSecond("follows")
+		follows.PutLabel("autoredeploy", "true")
+		change, err = client.Services.Create(t.Context(), follows, &swarm.ServiceCreateOptions{Pin: swarm.PinRequired})
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, change.Rollout))
+		assert.Empty(t, autoredeploy(t, nodes[0].Host, registry), "the tag has not moved")
 		change, err = client.Services.SetImage(t.Context(), "with", image, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
 		require.NoError(t, err)
 		assert.False(t, change.Changed, "the tag has not moved")
@@ -164,6 +248,49 @@ func TestPrivateImagesArePinnedAndRunOnOtherNodes(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, image+"@"+change.Pin.Digest, service.Spec.TaskTemplate.ContainerSpec.Image)
 		assert.Equal(t, first.Platforms, service.Spec.TaskTemplate.Placement.Platforms)
+		assert.Contains(t, autoredeploy(t, nodes[0].Host, registry), "redeployed")
+		service, err = client.Services.Inspect(t.Context(), "follows")
+		require.NoError(t, err)
+		assert.Equal(t, image+"@"+change.Pin.Digest, service.Spec.TaskTemplate.ContainerSpec.Image)
+
+		// Platforms come and go with the image, but for those that are chosen.
+		here := first.Platforms[0].Architecture
+		pushList(t, nodes[0], registry, "team/web", "1", "list", here, "s390x")
+		list := registry.Addr + "/team/web:list"
+		for _, row := range []struct {
+			image        string
+			choose, want []swarm.Platform
+		}{
+			{image: list, want: []swarm.Platform{{Architecture: here, OS: "linux"}, {Architecture: "s390x", OS: "linux"}}},
+			{image: image, want: first.Platforms},
+			{image: list, choose: []swarm.Platform{{OS: "linux"}}, want: []swarm.Platform{{OS: "linux"}}},
+			{image: image, want: []swarm.Platform{{OS: "linux"}}},
+		} {
+			_, err = client.Services.Modify(t.Context(), "with", func(service *swarm.Service) error {
+				service.Spec.TaskTemplate.ContainerSpec.Image = row.image
+				if row.choose != nil {
+					service.Spec.TaskTemplate.Placement.Platforms = row.choose
+				}
+				return nil
+			}, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+			require.NoError(t, err)
+			service, err := client.Services.Inspect(t.Context(), "with")
+			require.NoError(t, err)
+			assert.Equal(t, row.want, service.Spec.TaskTemplate.Placement.Platforms, "%s", row.image)
+		}
+
+		// The credentials of the previous spec are taken, instead of those that are
+		// stored with the current one.
+		push(t, nodes[0], registry, engines.Image2, "team/other", "1")
+		none := onSecond("previous")
+		none.Mode = swarm.Replicated(0)
+		_, err = client.Services.Create(t.Context(), none, nil)
+		require.NoError(t, err)
+		_, err = bare.Services.SetImage(t.Context(), "previous", registry.Addr+"/team/other:1", &swarm.ServiceModifyOptions{Auth: &wrong})
+		require.NoError(t, err)
+		change, err = bare.Services.Scale(t.Context(), "previous", 1, &swarm.ServiceModifyOptions{AuthFromPreviousSpec: true})
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, change.Rollout))
 
 		// And the service that could not pull can, given the credentials.
 		change, err = client.Services.Redeploy(t.Context(), "without", nil)

@@ -58,9 +58,11 @@ func TestSecretsRotateUnderRunningServices(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, rotation.ID, again.ID)
 		assert.Equal(t, "1", again.Spec.Labels["a"])
+		_, err = client.Secrets.Create(ctx, swarm.SecretSpec{Name: name + "-free", Data: []byte("free")})
+		require.NoError(t, err)
 		removed, err := client.Secrets.Prune(ctx, &swarm.SecretListOptions{NamePrefixes: []string{name}})
 		require.NoError(t, err)
-		assert.Empty(t, removed, "a rollback needs the version before")
+		assert.Equal(t, []string{name + "-free"}, removed, "a rollback needs the version before")
 		rotation, err = client.Secrets.Rotate(ctx, name, []byte("third\n"), &swarm.RotateOptions{Keep: new(0)})
 		require.NoError(t, err)
 		assert.ElementsMatch(t, []string{name, name + "-v2"}, rotation.Removed)
@@ -83,6 +85,18 @@ func TestConfigsThatServicesCannotRunWithAreTakenBack(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
+		again, err := client.Configs.Ensure(ctx, swarm.ConfigSpec{Name: name, Data: []byte("good\n"),
+			Templating: &swarm.Driver{Name: "golang", Options: map[string]string{}}})
+		require.NoError(t, err)
+		assert.Equal(t, config.ID, again.ID, "it was there already")
+		users, err := client.Configs.UsedBy(ctx, name)
+		require.NoError(t, err)
+		assert.Len(t, users, 2)
+		_, err = client.Configs.Create(ctx, swarm.ConfigSpec{Name: name + "-free", Data: []byte("free")})
+		require.NoError(t, err)
+		removed, err := client.Configs.Prune(ctx, &swarm.ConfigListOptions{NamePrefixes: []string{name}})
+		require.NoError(t, err)
+		assert.Equal(t, []string{name + "-free"}, removed)
 		_, err = client.Configs.Rotate(ctx, name, []byte("{{.Nothing}}\n"), nil) // no task starts with that
 		assert.ErrorIs(t, err, swarm.ErrRolloutPaused)
 		for _, spec := range specs {
