@@ -340,21 +340,43 @@ func TestDamagedConfigurationIsNotNoCredentials(t *testing.T) {
 }
 
 // FuzzCredentials checks that no configuration makes looking up panic, take the
-// credentials of another registry, or show a part of them.
+// credentials of another registry, or show a part of them in an error: "secret" and
+// what it is in base64 stand for what must not be shown.
 func FuzzCredentials(f *testing.F) {
 	f.Add(`{"auths":{"r.example.com":{"auth":"bWU6c2VjcmV0"}}}`, "r.example.com")
 	f.Add(`{"auths":{"https://r.example.com/v1/":{"identitytoken":"x"}}}`, "r.example.com")
 	f.Add(`{"auths":{"r.example.com":{"auth":"bWU6c2VjcmV0"}},"credHelpers":{"r.example.com":"no/where"}}`, "R.example.com")
+	f.Add(`{"auths":{"r.example.com":{"auth":"bWU6c2VjcmV0 secret","password":["secret"]}}}`, "r.example.com")
+	f.Add(`{"auths":{"r.example.com":{"auth":"secret"}}}`, "r.example.com")
+	f.Add(`{"auths":["secret"]}`, "r.example.com")
+	f.Add(`{}`, "r.example.com")
 	dir := f.TempDir()
+	const canary = "canary-7c1f"
+	encoded := base64.StdEncoding.EncodeToString([]byte("me:" + canary))
+	canaries := strings.NewReplacer("secret", canary, "bWU6c2VjcmV0", encoded)
 	f.Fuzz(func(t *testing.T, content, registry string) {
-		write(t, filepath.Join(dir, "config.json"), content)
+		t.Setenv("PATH", dir) // no helpers, which are programs of this machine
+		hides := func(err error) {
+			if err != nil {
+				assert.NotContains(t, err.Error(), canary)
+				assert.NotContains(t, err.Error(), encoded)
+			}
+		}
+		write(t, filepath.Join(dir, "config.json"), canaries.Replace(content))
 		file, err := Load(dir)
+		hides(err)
 		if err != nil || file.CredsStore != "" || len(file.CredHelpers) > 0 {
-			return // helpers are programs of this machine
+			return // there are none, and their names are shown
+		}
+		for server := range file.Auths {
+			if strings.Contains(server, canary) {
+				return // the names of registries are shown
+			}
 		}
 		found, err := Lookup(t.Context(), func(name string) string {
 			return map[string]string{"DOCKER_CONFIG": dir}[name]
 		}, os.UserHomeDir, registry)
+		hides(err)
 		if found == nil {
 			return
 		}
