@@ -1,7 +1,9 @@
 package swarmtest
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -9,11 +11,12 @@ import (
 	"github.com/swarm-go/swarm/internal/frames"
 )
 
-// Delay lets requests wait before the engine sees them.
+// Delay lets requests wait before the engine sees them. It never sees those whose
+// client has gone meanwhile.
 func Delay(d time.Duration) Effect {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if sleep(r, d) {
+			if r, err := readWhole(r); err == nil && sleep(r, d) {
 				next.ServeHTTP(w, r)
 			}
 		})
@@ -23,7 +26,23 @@ func Delay(d time.Duration) Effect {
 // Hang lets requests wait until the client has enough of it. The engine never
 // sees them.
 func Hang() Effect {
-	return instead(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	return instead(func(_ http.ResponseWriter, r *http.Request) {
+		if r, err := readWhole(r); err == nil {
+			<-r.Context().Done()
+		}
+	})
+}
+
+// readWhole is a request whose body has come. Only then does net/http notice that
+// the client goes away. It fails if the client has gone before.
+func readWhole(r *http.Request) (*http.Request, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	whole := r.WithContext(r.Context())
+	whole.Body = io.NopCloser(bytes.NewReader(body))
+	return whole, nil
 }
 
 // Refuse answers with that status and the engine's form of a message. The engine

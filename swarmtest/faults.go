@@ -22,7 +22,8 @@ type Fault struct {
 	// version: "/services/*/update". Empty: any.
 	Path string
 	// Match says whether it befalls a request that Method and Path fit. Nil: it
-	// does. It must not read the body.
+	// does. It must not read the body. It is called for several requests at a time,
+	// and may use the engine and its Injections.
 	Match func(*http.Request) bool
 	// Node is the hostname of the one node whose requests it befalls. Empty: all
 	// nodes.
@@ -113,10 +114,11 @@ func (f *faults) wrap(clock engine.Clock, node string, next http.Handler) http.H
 // befalling is the effects that a request has to suffer.
 func (f *faults) befalling(node string, r *http.Request) []Effect {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	list := slices.Clone(f.list)
+	f.mu.Unlock()
 	var effects []Effect
-	for _, injection := range f.list {
-		if injection.befalls(node, r) {
+	for _, injection := range list {
+		if injection.fault.fits(node, r) && injection.befalls() {
 			effects = append(effects, injection.fault.Effect)
 		}
 	}
@@ -125,17 +127,26 @@ func (f *faults) befalling(node string, r *http.Request) []Effect {
 
 var apiVersion = regexp.MustCompile(`^/v[0-9.]+/`)
 
-func (i *Injection) befalls(node string, r *http.Request) bool {
+// fits reports whether a request is one of those that the fault is for. Nothing is
+// locked meanwhile: Match is the caller's.
+func (f *Fault) fits(node string, r *http.Request) bool {
+	if f.Method != "" && f.Method != r.Method || f.Node != "" && f.Node != node {
+		return false
+	}
+	if fits, _ := path.Match(f.Path, apiVersion.ReplaceAllString(r.URL.Path, "/")); f.Path != "" && !fits {
+		return false
+	}
+	return f.Match == nil || f.Match(r)
+}
+
+// befalls counts a request that fits, and reports whether the fault befalls it.
+func (i *Injection) befalls() bool {
+	i.set.mu.Lock()
+	defer i.set.mu.Unlock()
+	if !slices.Contains(i.set.list, i) {
+		return false // it was removed meanwhile
+	}
 	fault := &i.fault
-	if fault.Method != "" && fault.Method != r.Method || fault.Node != "" && fault.Node != node {
-		return false
-	}
-	if fits, _ := path.Match(fault.Path, apiVersion.ReplaceAllString(r.URL.Path, "/")); fault.Path != "" && !fits {
-		return false
-	}
-	if fault.Match != nil && !fault.Match(r) {
-		return false
-	}
 	i.seen++
 	if i.seen <= fault.Skip || fault.Times > 0 && i.hits >= fault.Times {
 		return false

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/internal/engine"
 )
 
 // faulty is a server that counts what gets through and answers it, with faults.
@@ -183,18 +185,29 @@ func TestContentTypeRelabelsTheAnswer(t *testing.T) {
 }
 
 func TestHungAndEndlessAnswersEndWithTheClient(t *testing.T) {
-	for name, effect := range map[string]Effect{"Hang": Hang(), "EndlessBody": EndlessBody("application/json", " ")} {
-		t.Run(name, func(t *testing.T) {
+	cases := []struct {
+		name   string
+		effect Effect
+		body   string
+	}{
+		{"Hang", Hang(), ""},
+		{"Hang with a body", Hang(), "{}"},
+		{"Delay with a body", delayForEver, "{}"},
+		{"EndlessBody", EndlessBody("application/json", " "), ""},
+		{"EndlessBody with a body", EndlessBody("application/json", " "), "{}"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
 			ended := make(chan struct{})
 			server := startFaulty(t, hello)
 			server.inject(Fault{Effect: func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					defer close(ended)
-					effect(next).ServeHTTP(w, r)
+					c.effect(next).ServeHTTP(w, r)
 				})
 			}})
 			ctx, cancel := context.WithCancel(t.Context())
-			request, err := http.NewRequestWithContext(ctx, "GET", server.url, nil)
+			request, err := http.NewRequestWithContext(ctx, "POST", server.url, strings.NewReader(c.body))
 			require.NoError(t, err)
 			time.AfterFunc(50*time.Millisecond, cancel)
 			answer, err := http.DefaultTransport.RoundTrip(request)
@@ -207,6 +220,81 @@ func TestHungAndEndlessAnswersEndWithTheClient(t *testing.T) {
 			assert.Zero(t, server.through.Load())
 		})
 	}
+}
+
+// delayForEver is Delay on a clock that stands still.
+func delayForEver(next http.Handler) http.Handler {
+	clock := engine.NewManualClock(time.Time{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Delay(time.Hour)(next).ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clockKey{}, engine.Clock(clock))))
+	})
+}
+
+func TestDelayedRequestsKeepTheirBodies(t *testing.T) {
+	e, client := inSwarm(t)
+	e.Inject(Fault{Path: "/services/create", Effect: Delay(time.Millisecond)})
+	_, err := client.Services.Create(t.Context(), webSpec(), nil)
+	require.NoError(t, err)
+	assert.Len(t, servicesMade(e), 1)
+}
+
+func TestConditionsMayUseTheEngine(t *testing.T) {
+	e, client := inSwarm(t)
+	var injection *Injection
+	injection = e.Inject(Fault{Path: "/version", Effect: Refuse(http.StatusTeapot, "no"), Match: func(*http.Request) bool {
+		e.Inject(Fault{Path: "/swarm", Effect: Cut()}).Remove()
+		if injection.Hits() == 1 {
+			injection.Remove()
+		}
+		return true
+	}})
+	_, err := client.System.Version(t.Context())
+	require.Error(t, err)
+	_, err = client.System.Version(t.Context())
+	require.NoError(t, err, "the fault was removed before it befell anything")
+}
+
+// An effect of which the node dies, or hides, with the request that it befalls.
+func TestEffectsMayStopTheirNode(t *testing.T) {
+	for name, stop := range map[string]func(*Node){
+		"Stop": (*Node).Stop, "RefuseConnections": (*Node).RefuseConnections, "CutConnections": (*Node).CutConnections,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, client := inSwarm(t)
+				e.Inject(Fault{Path: "/services/create", Effect: func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						stop(e.Nodes()[0])
+						next.ServeHTTP(w, r)
+					})
+				}})
+				_, err := client.Services.Create(t.Context(), webSpec(), nil)
+				require.Error(t, err)
+				if name == "Stop" {
+					e.Close()
+					assert.Empty(t, servicesMade(e), "a node that has stopped does nothing")
+				}
+			})
+		})
+	}
+}
+
+// The client of the test does not read.
+func TestClosingAnEngineEndsConnectionsThatAnEffectHasTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := Start(t, WithoutSwarm())
+		e.Inject(Fault{Effect: Raw(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000))})
+		connection, err := e.DialContext(t.Context(), "tcp", "engine")
+		require.NoError(t, err)
+		defer connection.Close()
+		_, err = io.WriteString(connection, "GET /_ping HTTP/1.1\r\nHost: engine\r\n\r\n")
+		require.NoError(t, err)
+		synctest.Wait()
+		e.Close()
+		requests := e.Requests()
+		require.Len(t, requests, 1)
+		assert.True(t, requests[0].Done, "its goroutine has ended")
+	})
 }
 
 func TestSeveralFaultsBefallOneRequest(t *testing.T) {

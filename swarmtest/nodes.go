@@ -3,6 +3,7 @@ package swarmtest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -37,33 +38,38 @@ type NodeOptions struct {
 }
 
 // AddNode adds a node, and has it join the swarm if there is one. It returns when
-// the node has been let in. A swarm without a leader lets nobody in.
+// the node has been let in. A swarm without a leader lets nobody in, nor does one
+// none of whose managers runs, or all of whose managers are locked: there is no new
+// node then.
 func (e *Engine) AddNode(opts NodeOptions) (*Node, error) {
+	manager, inSwarm := e.manager()
+	if inSwarm && manager == nil {
+		return nil, errors.New("swarmtest: add node: no manager of the swarm runs")
+	}
 	node := e.newNode(opts)
-	manager := e.manager()
+	if inSwarm {
+		role := cmp.Or(opts.Role, swarm.RoleWorker)
+		if err := node.daemon.JoinSwarm(manager, role, cmp.Or(opts.Availability, swarm.NodeActive)); err != nil {
+			node.daemon.Server().Close()
+			return nil, fmt.Errorf("swarmtest: %s does not get into the swarm: %w", node.Name(), err)
+		}
+	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.nodes = append(e.nodes, node)
-	e.mu.Unlock()
-	if manager == nil {
-		return node, nil
-	}
-	role := cmp.Or(opts.Role, swarm.RoleWorker)
-	if err := node.daemon.JoinSwarm(manager, role, cmp.Or(opts.Availability, swarm.NodeActive)); err != nil {
-		return nil, fmt.Errorf("swarmtest: %s does not get into the swarm: %w", node.Name(), err)
-	}
 	return node, nil
 }
 
-// manager is a node that others can join at, nil if there is none.
-func (e *Engine) manager() *engine.Daemon {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, node := range e.nodes {
+// manager is a node that others can join at, nil if there is none, and whether any
+// node is in a swarm.
+func (e *Engine) manager() (manager *engine.Daemon, inSwarm bool) {
+	for _, node := range e.Nodes() {
 		if node.daemon.Manages() {
-			return node.daemon
+			return node.daemon, true
 		}
+		inSwarm = inSwarm || node.ID() != ""
 	}
-	return nil
+	return nil, inSwarm
 }
 
 func (e *Engine) newNode(opts NodeOptions) *Node {
@@ -107,11 +113,15 @@ func (n *Node) Host() string { return n.daemon.Server().Host() }
 // port.
 func (n *Node) URL() string { return httpURL(n.Host()) }
 
-// Stop stops the node as a power cut does: its containers are gone, and it takes no
-// connections. The managers notice after a while, see [Pace].
+// Stop stops the node as a power cut does: its containers are gone, it takes no
+// connections, and does nothing more for requests that it has got. The managers
+// notice after a while, see [Pace].
+//
+// Stop does not wait for those requests, so an [Effect] may call it: "the leader
+// dies with this one".
 func (n *Node) Stop() {
 	n.engine.world.StopNode(n.daemon)
-	n.daemon.Server().Close()
+	n.daemon.Server().Stop()
 }
 
 // Start brings back a node that was stopped. It listens where it did.
@@ -135,8 +145,8 @@ func (n *Node) CutConnections() { n.daemon.Server().Cut() }
 
 // RefuseConnections cuts all connections to the node, and has it refuse new ones
 // until [Node.AcceptConnections]. What it runs goes on, and so does its part in the
-// swarm.
-func (n *Node) RefuseConnections() { n.daemon.Server().Close() }
+// swarm; requests that it has got may still be done. An [Effect] may call it.
+func (n *Node) RefuseConnections() { n.daemon.Server().Stop() }
 
 // AcceptConnections undoes [Node.RefuseConnections]: the node listens where it did.
 func (n *Node) AcceptConnections() error {

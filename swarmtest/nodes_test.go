@@ -74,7 +74,30 @@ func TestASwarmWithoutALeaderLetsNobodyIn(t *testing.T) {
 		engine.Nodes()[0].Stop()
 		_, err := engine.AddNode(swarmtest.NodeOptions{})
 		assert.ErrorContains(t, err, "does not have a leader")
+		assert.Len(t, engine.Nodes(), 2, "nobody is let in")
 	})
+}
+
+func TestASwarmWithoutManagersThatRunLetsNobodyIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t, swarmtest.WithNodes(1, 1))
+		engine.Nodes()[0].Stop()
+		_, err := engine.AddNode(swarmtest.NodeOptions{})
+		assert.ErrorContains(t, err, "no manager of the swarm runs")
+		assert.Len(t, engine.Nodes(), 2)
+		require.NoError(t, engine.Nodes()[0].Start())
+		added, err := engine.AddNode(swarmtest.NodeOptions{})
+		require.NoError(t, err)
+		assert.NotEmpty(t, added.ID())
+	})
+}
+
+func TestNodesAreAddedOutsideSwarms(t *testing.T) {
+	engine := swarmtest.Start(t, swarmtest.WithoutSwarm())
+	added, err := engine.AddNode(swarmtest.NodeOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, added.ID())
+	assert.Len(t, engine.Nodes(), 2)
 }
 
 func TestNodesThatRefuseConnectionsRunOn(t *testing.T) {

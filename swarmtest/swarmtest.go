@@ -133,7 +133,8 @@ func (e *Engine) first() *Node {
 }
 
 // Close ends the engine: containers, connections, streams, clients. It returns
-// when nothing of it is left. It may be called again.
+// when nothing of it is left, not even a request that is being answered: an
+// [Effect] must not call it. It may be called again.
 func (e *Engine) Close() {
 	e.mu.Lock()
 	nodes, clients := slices.Clone(e.nodes), e.clients

@@ -152,9 +152,6 @@ func (c *call) json(status int, body any) error {
 	return nil
 }
 
-// maxBody bounds the body of a request. Engines have no such limit.
-const maxBody = 64 << 20
-
 // decode reads the body, which is to be JSON. Nothing is read where there is
 // none, except by old engines, which refuse that.
 func (c *call) decode(into any) error {
@@ -167,7 +164,7 @@ func (c *call) decode(into any) error {
 			return nil
 		}
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	decoder := json.NewDecoder(c.r.Body)
 	err := decoder.Decode(into)
 	switch {
 	case err == nil && !old && decoder.More():
@@ -257,9 +254,17 @@ func (c *call) do(f func() error) error {
 	return c.doNow(f)
 }
 
+// doNow does nothing at a daemon that was stopped since the request came.
 func (c *call) doNow(f func() error) (err error) {
-	world := c.daemon.world
-	world.Do(func() { world.as(c.r.Context(), func() { err = f() }) })
+	world, down := c.daemon.world, false
+	world.Do(func() {
+		if down = c.daemon.down; !down {
+			world.as(c.r.Context(), func() { err = f() })
+		}
+	})
+	if down {
+		panic(http.ErrAbortHandler)
+	}
 	return err
 }
 

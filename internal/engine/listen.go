@@ -20,8 +20,9 @@ type Server struct {
 	handler http.Handler
 
 	mu sync.Mutex
-	// shift is nil while the server is closed.
+	// shift is nil while the server is stopped, and past are the shifts that were.
 	shift *shift
+	past  []*shift
 	// hosts are where it listens, unix:///… or tcp://127.0.0.1:….
 	hosts []string
 }
@@ -32,11 +33,13 @@ type shift struct {
 	memory *pipeListener
 	// end ends the streams.
 	end func()
-	// accepting and serving are the goroutines of listeners and connections.
-	accepting, serving sync.WaitGroup
+	// accepting and serving are the goroutines of listeners and connections, and
+	// answering those whose requests are being answered.
+	accepting, serving, answering sync.WaitGroup
 
 	mu sync.Mutex
-	// open are the connections there are.
+	// open are the connections there are, also those that were taken from the HTTP
+	// server.
 	open map[net.Conn]bool
 }
 
@@ -50,13 +53,23 @@ func (s *Server) newShift() *shift {
 	ctx, end := context.WithCancel(context.Background())
 	shift := &shift{memory: newPipeListener(), end: end, open: map[net.Conn]bool{}}
 	shift.http = &http.Server{
-		Handler:     s.handler,
+		Handler:     shift.answer(s.handler),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnState:   shift.count,
 		ErrorLog:    log.New(io.Discard, "", 0),
 	}
 	shift.accept(shift.memory)
 	return shift
+}
+
+// answer counts the requests that are being answered: the connection of one may be
+// taken from the HTTP server, which then does not tell of its end.
+func (s *shift) answer(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.answering.Add(1)
+		defer s.answering.Done()
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // count keeps the connections.
@@ -67,7 +80,9 @@ func (s *shift) count(conn net.Conn, state http.ConnState) {
 	case http.StateNew:
 		s.serving.Add(1)
 		s.open[conn] = true
-	case http.StateClosed, http.StateHijacked:
+	case http.StateHijacked:
+		s.serving.Done()
+	case http.StateClosed:
 		s.serving.Done()
 		delete(s.open, conn)
 	}
@@ -86,17 +101,24 @@ func (s *shift) accept(listener net.Listener) {
 	s.accepting.Go(func() { _ = s.http.Serve(listener) })
 }
 
-// close ends all connections and waits until nothing is left of them.
-func (s *shift) close() {
+// stop ends all connections.
+func (s *shift) stop() {
 	s.end()
 	_ = s.http.Close()
 	s.accepting.Wait()
 	_ = s.http.Close() // those that were accepted meanwhile
+	s.cut()
+}
+
+// wait waits until nothing is left of the connections of a shift that has stopped.
+func (s *shift) wait() {
+	s.accepting.Wait()
 	s.serving.Wait()
+	s.answering.Wait()
 }
 
 // DialContext connects to the daemon in memory, whatever the address. A server
-// that is closed refuses.
+// that is stopped refuses.
 func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	s.mu.Lock()
 	shift := s.shift
@@ -156,18 +178,34 @@ func (s *Server) Cut() {
 	}
 }
 
-// Close ends all connections, and listens no more.
-func (s *Server) Close() {
+// Stop ends all connections, and listens no more. It does not wait for requests
+// that are being answered: that of who calls it may be one of them.
+func (s *Server) Stop() {
 	s.mu.Lock()
 	shift := s.shift
 	s.shift = nil
+	if shift != nil {
+		s.past = append(s.past, shift)
+	}
 	s.mu.Unlock()
 	if shift != nil {
-		shift.close()
+		shift.stop()
 	}
 }
 
-// Open undoes Close: the server listens where it did.
+// Close is Stop, and waits until nothing is left of all that was ever connected.
+func (s *Server) Close() {
+	s.Stop()
+	s.mu.Lock()
+	past := s.past
+	s.past = nil
+	s.mu.Unlock()
+	for _, shift := range past {
+		shift.wait()
+	}
+}
+
+// Open undoes Stop: the server listens where it did.
 func (s *Server) Open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +220,7 @@ func (s *Server) Open() error {
 		}
 		listener, err := net.Listen(network, address)
 		if err != nil {
-			shift.close()
+			shift.stop()
 			return err
 		}
 		shift.accept(listener)
