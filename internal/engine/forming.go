@@ -436,9 +436,8 @@ func (c *Cluster) lose(id string) {
 		gone.ManagerStatus = new(*node.ManagerStatus)
 		gone.ManagerStatus.Reachability = swarm.ManagerUnreachable
 		c.commit(func(t *tx) { put(t, c.nodes, &gone) })
-		if c.leader == id || !quorum(c.members("")) {
-			c.electFrom(func(*swarm.Node) bool { return quorum(c.members("")) })
-			c.lead()
+		if c.leader == id || !c.canAgree() {
+			c.electFrom(func(*swarm.Node) bool { return c.canAgree() })
 		}
 	}
 	c.world.after(c.world.Pace.Heartbeat, func() { c.setNodeStatus(id, swarm.NodeDown, "heartbeat failure") })

@@ -51,8 +51,8 @@ func (c *Cluster) miss(d *Daemon) {
 	if d.node() == nil {
 		return
 	}
-	if _, up := c.managerEngines(); d.node().ManagerStatus != nil {
-		if c.leader == d.nodeID || up <= len(c.members(""))/2 {
+	if d.node().ManagerStatus != nil {
+		if c.leader == d.nodeID || !c.canAgree() {
 			c.setLeader("")
 		}
 		stops := d.stops
@@ -111,14 +111,21 @@ func (c *Cluster) managerEngines() (managers []*Daemon, up int) {
 	return managers, up
 }
 
+// canAgree reports whether more than half of the managers run. Fewer can agree on
+// nothing.
+func (c *Cluster) canAgree() bool {
+	_, up := c.managerEngines()
+	return up > len(c.members(""))/2
+}
+
 // agree has the managers find out who of them can be reached, and elect a leader
 // if they have none. Too few of them can agree on nothing.
 func (c *Cluster) agree() {
-	managers, up := c.managerEngines()
-	if up <= len(c.members(""))/2 {
+	if !c.canAgree() {
 		c.setLeader("")
 		return
 	}
+	managers, _ := c.managerEngines()
 	c.commit(func(t *tx) {
 		for _, d := range managers {
 			reachability := swarm.ManagerReachable

@@ -148,6 +148,53 @@ func TestAnotherManagerLeadsWhenTheLeaderStops(t *testing.T) {
 	assert.False(t, s.node(leader).ManagerStatus.Leader)
 }
 
+// The managers have not yet missed the one that has stopped.
+func TestNoManagerLeadsThatHasJustStopped(t *testing.T) {
+	for name, goAway := range map[string]func(s *scene){
+		"demoted": func(s *scene) {
+			s.world.Do(func() {
+				node := s.daemons[0].node()
+				spec := node.Spec
+				spec.Role = swarm.RoleWorker
+				require.NoError(s.t, s.cluster.updateNode(node.ID, node.Version.Index, spec))
+			})
+		},
+		"left": func(s *scene) { require.NoError(s.t, s.daemons[0].LeaveSwarm(true)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for stopped := 1; stopped < 5; stopped++ { // whichever would be next
+				s := newScene(t, 1)
+				for range 4 {
+					s.addNode(true)
+				}
+				s.world.StopNode(s.daemons[stopped])
+				goAway(s)
+				s.run(time.Second)
+				assert.NotEmpty(t, s.cluster.leader)
+				assert.NotEqual(t, s.daemons[stopped].nodeID, s.cluster.leader)
+			}
+		})
+	}
+}
+
+func TestTooFewManagersAreLeftWhenTheLeaderIsDemoted(t *testing.T) {
+	s := newScene(t, 1)
+	s.addNode(true)
+	s.addNode(true)
+	s.world.StopNode(s.daemons[1])
+	s.world.Do(func() {
+		node := s.daemons[0].node()
+		spec := node.Spec
+		spec.Role = swarm.RoleWorker
+		require.NoError(t, s.cluster.updateNode(node.ID, node.Version.Index, spec))
+	})
+	s.run(time.Second)
+	assert.Empty(t, s.cluster.leader)
+	s.world.StartNode(s.daemons[1])
+	s.run(time.Second)
+	assert.NotEmpty(t, s.cluster.leader)
+}
+
 func TestNothingHappensWithoutAQuorum(t *testing.T) {
 	s := newScene(t, 1)
 	s.addNode(true)

@@ -155,7 +155,6 @@ const (
 func (c *Cluster) changeRole(id string, role swarm.NodeRole) {
 	if role == swarm.RoleWorker && c.leader == id {
 		c.electFrom(func(n *swarm.Node) bool { return n.ID != id })
-		c.lead()
 	}
 	delay := demotionTime
 	if role == swarm.RoleManager {
@@ -172,6 +171,9 @@ func (c *Cluster) changeRole(id string, role swarm.NodeRole) {
 			changed.ManagerStatus = managerStatus(c.addrOf(node))
 		}
 		c.commit(func(t *tx) { put(t, c.nodes, &changed) })
+		if role == swarm.RoleWorker && !c.canAgree() {
+			c.setLeader("")
+		}
 	})
 }
 
@@ -208,12 +210,13 @@ func (c *Cluster) members(without string) []*swarm.Node {
 	return c.nodes.matching(func(n *swarm.Node) bool { return n.ManagerStatus != nil && n.ID != without })
 }
 
-// electFrom makes a manager the leader: the first reachable one that may be. If
-// there is none the swarm has no leader.
+// electFrom makes a manager the leader: the first that runs and may be. That it was
+// reachable when the managers last looked is not enough. If there is none the swarm
+// has no leader.
 func (c *Cluster) electFrom(may func(*swarm.Node) bool) {
 	c.setLeader("")
 	for _, node := range c.nodes.all() {
-		if status := node.ManagerStatus; status != nil && status.Reachability == swarm.ManagerReachable && may(node) {
+		if d := c.world.daemonOf(node.ID); d != nil && d.managing() && may(node) {
 			c.setLeader(node.ID)
 			break
 		}
