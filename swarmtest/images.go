@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/swarm-go/swarm"
@@ -69,6 +70,18 @@ func (i *Image) inner() engine.Image {
 	}
 	return inner
 }
+
+// Format prints everything but the password, whatever the verb.
+func (i Image) Format(f fmt.State, verb rune) {
+	type plain Image // which has no Format
+	if i.Password != "" {
+		i.Password = "(redacted)"
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), plain(i))
+}
+
+// LogValue keeps the password out of logs.
+func (i Image) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("%+v", i)) }
 
 // Container is the container of a task, as the function of its image sees it. What
 // it writes is its log.

@@ -30,21 +30,26 @@ type Request struct {
 	Done bool
 }
 
-// Change is what happened to one object of the swarm: what requests asked for,
-// and what the engine did by itself.
+// Change is what happened to one object of the swarm, or of one node: what requests
+// asked for, and what the engine did by itself.
 type Change struct {
 	// Time is when it happened, by the engine's clock.
 	Time time.Time
+	// Node is the hostname of the node whose object it is, empty for those of the
+	// swarm.
+	Node string
 	// Kind is what kind of object: "service", "task", "node", "network",
-	// "secret", "config", or "cluster" for the swarm itself.
+	// "secret", "config", or "cluster" for the swarm itself; of one node "volume",
+	// "network" and "image".
 	Kind string
-	// Action is "create", "update" or "remove".
+	// Action is "create", "update" or "remove". An image is created by pulling it.
 	Action string
-	// ID is the object's.
+	// ID is the object's: a volume's is its name.
 	ID string
 	// Name is the object's. Tasks and nodes have none.
 	Name string
-	// Version is the object's after it, zero for one that was removed.
+	// Version is the object's after it, zero for one that was removed. Objects of
+	// one node have none.
 	Version uint64
 	// Request is the Number of the request that asked for it, zero for what the
 	// engine did by itself.
@@ -76,8 +81,8 @@ func (e *Engine) Requests() []Request {
 	return requests
 }
 
-// Changes are what happened to the objects of the swarm, in order; after very
-// many, at least the last hundred thousand. A test that counts them knows what a request
+// Changes are what happened to the objects of the swarm and of its nodes, in order;
+// after very many, at least the last hundred thousand. A test that counts them knows what a request
 // has done, whatever its answer was.
 func (e *Engine) Changes() []Change {
 	e.journal.mu.Lock()

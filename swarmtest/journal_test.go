@@ -2,6 +2,8 @@ package swarmtest
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -163,4 +165,32 @@ func TestLostEventsAreMissingInTheMiddle(t *testing.T) {
 		seen = append(seen, event.Actor.Attributes["name"])
 	}
 	assert.Equal(t, []string{"one", "three"}, seen)
+}
+
+func TestJournalTellsOfWhatIsOnOneNode(t *testing.T) {
+	e, client := inSwarm(t)
+	_, err := client.Volumes.Create(t.Context(), swarm.VolumeSpec{Name: "data"})
+	require.NoError(t, err)
+	changes := e.Changes()
+	last := changes[len(changes)-1]
+	assert.Equal(t, "node-1", last.Node)
+	assert.Equal(t, "volume create data", last.Kind+" "+last.Action+" "+last.Name)
+	assert.Zero(t, last.Version)
+	requests := e.Requests()
+	assert.Equal(t, "POST", requests[last.Request-1].Method)
+	assert.True(t, strings.HasSuffix(requests[last.Request-1].Path, "/volumes/create"))
+}
+
+func TestImagesArePrintedWithoutTheirPasswords(t *testing.T) {
+	image := Image{Digest: "sha256:1", Username: "me", Password: "hush"}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
+		printed := fmt.Sprintf(verb, image) + fmt.Sprintf(verb, &image) + fmt.Sprintf(verb, []Image{image})
+		assert.NotContains(t, printed, "hush", verb)
+		assert.NotContains(t, printed, fmt.Sprintf("%x", "hush"), verb)
+	}
+	assert.Contains(t, fmt.Sprintf("%+v", image), "Username:me Password:(redacted)")
+	assert.NotContains(t, fmt.Sprintf("%+v", Image{}), "redacted")
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("", "image", image)
+	assert.NotContains(t, log.String(), "hush")
 }

@@ -91,8 +91,8 @@ func TestBehavioursAreNamedOnceAndAsOneSubtest(t *testing.T) {
 }
 
 func TestExpectationsAreThoseOfTheNewestReleaseThatIsNotNewer(t *testing.T) {
-	table := since[string]{"20.10": "a", "26.1": "b", "28.5": "c"}
-	for release, want := range map[string]string{"20.10": "a", "24.0": "a", "26.1": "b", "27.5": "b", "28.5": "c", "29.0": "c"} {
+	table := since[string]{"20.10": "a", "26.1": "b", "28.5": "c", "29.5": "d"}
+	for release, want := range map[string]string{"20.10": "a", "24.0": "a", "26.1": "b", "27.5": "b", "28.5": "c", "29.0": "c", "29.5": "d", "30.1": "d"} {
 		assert.Equal(t, want, table.from(&T{T: t, target: Target{Release: release}}), release)
 	}
 }

@@ -31,7 +31,7 @@ func (t *T) events(filters ...string) *watch {
 		response.Body.Close()
 	})
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	assert.Equal(t, "application/json", response.Header.Get("Content-Type"))
+	assert.Equal(t, since[string]{"20.10": "application/json", "29.5": "application/jsonl"}.from(t), response.Header.Get("Content-Type"))
 	return &watch{t, json.NewDecoder(response.Body)}
 }
 

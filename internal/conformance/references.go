@@ -73,7 +73,7 @@ var references = slices.Concat(
 	[]Behaviour{
 		{"A2.escaped-slashes-separate", Swarm, func(t *T) {
 			id := t.service()
-			t.answers(get("/services/"+id+"%2Flogs"), "500 Bad parameters: you must choose at least one stream")
+			t.answers(get("/services/"+id+"%2Flogs"), noStream.from(t))
 			t.answers(get("/services/a%2Fb"), "404 page not found")
 		}},
 		{"A2.names-are-found-as-written.services", Swarm, func(t *T) {

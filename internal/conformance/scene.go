@@ -18,19 +18,25 @@ import (
 // edit changes a spec.
 type edit func(obj)
 
-// set puts a value at a path such as "Mode.Replicated.Replicas".
+// set puts a value at a path such as "Mode.Replicated.Replicas". In a list a number
+// is the next step.
 func set(path string, value any) edit {
 	return func(object obj) {
 		steps := strings.Split(path, ".")
-		for _, step := range steps[:len(steps)-1] {
-			next, ok := object[step].(obj)
+		for len(steps) > 1 {
+			if elements, ok := object[steps[0]].(list); ok {
+				i, _ := strconv.Atoi(steps[1])
+				object, steps = elements[i].(obj), steps[2:]
+				continue
+			}
+			next, ok := object[steps[0]].(obj)
 			if !ok {
 				next = obj{}
-				object[step] = next
+				object[steps[0]] = next
 			}
-			object = next
+			object, steps = next, steps[1:]
 		}
-		object[steps[len(steps)-1]] = value
+		object[steps[0]] = value
 	}
 }
 

@@ -47,7 +47,16 @@ var strippedFields = []stripped{
 	{inContainer + "Privileges.AppArmor", obj{"Mode": "disabled"}, "1.44", "1.43", nil, nil},
 	{inContainer + "Privileges.NoNewPrivileges", true, "1.44", "1.43", nil, false},
 	{inContainer + "Healthcheck.StartInterval", 1_000_000_000, "1.44", "1.43", []edit{health("0")}, nil},
+	{"Mode.GlobalJob", obj{}, "1.41", "1.40", []edit{drop("Mode"), nowhere, never}, nil},
 	{inContainer + "OomScoreAdj", 7, "1.46", "1.45", nil, nil},
+	{inContainer + "Mounts.0.TmpfsOptions.Options", list{list{"noexec"}}, "1.46", "1.45", []edit{tmpfs}, nil},
+	{inTask + "Resources.SwapBytes", 64 << 20, "1.52", "1.51", []edit{set(inTask+"Resources.Limits.MemoryBytes", 64<<20)}, nil},
+	{inTask + "Resources.MemorySwappiness", 30, "1.52", "1.51", nil, nil},
+}
+
+// tmpfs mounts memory.
+func tmpfs(spec obj) {
+	set(inContainer+"Mounts", list{obj{"Type": "tmpfs", "Target": "/mem", "TmpfsOptions": obj{"SizeBytes": 1 << 20}}})(spec)
 }
 
 // The field is there in the version that has it, where the engine speaks that, and
@@ -78,37 +87,54 @@ var specs = slices.Concat(
 		return all
 	}(),
 	[]Behaviour{
-		{"A10.service-networks-are-taken", Swarm, func(t *T) {
+		{"A10.service-networks", Swarm, func(t *T) {
 			network := t.network()
 			service := t.serviceAt(t.service(set("Networks", list{obj{"Target": network}})))
 			t.has(service, "Spec.TaskTemplate.Networks", nil)
-			t.has(service, "Spec.Networks.0.Target", network)
+			t.has(service, "Spec.Networks.0.Target", since[any]{"20.10": network, "29.5": nil}.from(t))
+			if t.speaks("1.43") {
+				a := t.send(request{method: http.MethodPost, version: "1.43", path: "/services/create", body: t.spec(set("Networks", list{obj{"Target": network}}))})
+				t.has(t.serviceAt(decode[struct{ ID string }](t, a).ID), "Spec.Networks.0.Target", network)
+			}
 		}},
 		{"A10.update-at-an-old-version-loses-fields", Swarm, func(t *T) {
-			id := t.service(set(inContainer+"Sysctls", obj{"net.core.somaxconn": "1"}))
+			id := t.service(set(inContainer+"CapabilityAdd", list{"CAP_NET_ADMIN"}))
 			service := t.serviceAt(id)
-			a := t.send(request{method: http.MethodPost, version: "1.39", body: service["Spec"],
+			a := t.send(request{method: http.MethodPost, version: "1.40", body: service["Spec"],
 				path: t.updatePath(id)})
 			require.Equal(t, "200 json", a.String())
-			t.has(t.serviceAt(id), "Spec.TaskTemplate.ContainerSpec.Sysctls", nil)
+			t.has(t.serviceAt(id), "Spec.TaskTemplate.ContainerSpec.CapabilityAdd", nil)
 		}},
 		{"A10.reading-at-an-old-version-strips-nothing", Swarm, func(t *T) {
-			id := t.service(set(inContainer+"Sysctls", obj{"net.core.somaxconn": "1"}))
-			a := t.send(request{method: http.MethodGet, version: "1.30", path: "/services/" + id})
-			t.has(decode[obj](t, a), "Spec.TaskTemplate.ContainerSpec.Sysctls", obj{"net.core.somaxconn": "1"})
+			id := t.service(set(inContainer+"CapabilityAdd", list{"CAP_NET_ADMIN"}))
+			a := t.send(request{method: http.MethodGet, version: t.old("1.30"), path: "/services/" + id})
+			t.has(decode[obj](t, a), "Spec.TaskTemplate.ContainerSpec.CapabilityAdd", list{"CAP_NET_ADMIN"})
+		}},
+		// What a config is for that has no file is then not said.
+		{"A10.runtime-of-a-config-needs-1.40", Swarm, func(t *T) {
+			spec := t.spec(set(inContainer+"Configs", list{obj{"ConfigID": t.fill("{config.id}"), "ConfigName": t.fill("{config.name}"), "Runtime": obj{}}}))
+			if t.speaks("1.39") {
+				t.answers(request{method: http.MethodPost, version: "1.39", path: "/services/create", body: spec},
+					"400 invalid Config: either File or Runtime should be set")
+			}
+			t.has(t.serviceAt(t.create("/services", spec)), "Spec.TaskTemplate.ContainerSpec.Configs.0.Runtime", obj{})
 		}},
 		{"A10.credential-spec-of-a-config-needs-1.40", Swarm, func(t *T) {
 			spec := t.spec(set(inContainer+"Privileges.CredentialSpec.Config", t.fill("{config.id}")), set(inContainer+"Configs", list{
 				obj{"ConfigID": t.fill("{config.id}"), "ConfigName": t.fill("{config.name}"), "Runtime": obj{}}}))
-			t.answers(request{method: http.MethodPost, version: "1.39", path: "/services/create", body: spec},
-				`400 invalid CredentialSpec: must either provide "file", "registry", or "config" for credential spec`)
+			if t.speaks("1.39") {
+				t.answers(request{method: http.MethodPost, version: "1.39", path: "/services/create", body: spec},
+					`400 invalid CredentialSpec: must either provide "file", "registry", or "config" for credential spec`)
+			}
 			t.has(t.serviceAt(t.create("/services", spec)), "Spec.TaskTemplate.ContainerSpec.Privileges.CredentialSpec.Config", t.fill("{config.id}"))
 		}},
 		{"A10.templating-needs-1.37", Swarm, func(t *T) {
 			for _, kind := range []string{"secrets", "configs"} {
 				body := obj{"Name": t.name(), "Data": "eA==", "Templating": obj{"Name": "golang"}}
-				t.answers(request{method: http.MethodPost, version: "1.36", path: "/" + kind + "/create", body: body},
-					"400 "+kind[:len(kind)-1]+" templating is not supported on the specified API version: 1.36")
+				if t.speaks("1.36") {
+					t.answers(request{method: http.MethodPost, version: "1.36", path: "/" + kind + "/create", body: body},
+						"400 "+kind[:len(kind)-1]+" templating is not supported on the specified API version: 1.36")
+				}
 				t.create("/"+kind, body)
 			}
 		}},

@@ -13,7 +13,7 @@ var system = []Behaviour{
 		id := t.service()
 		for path, want := range map[string]string{
 			"/swarm": "200 json", "/swarm/unlockkey": "200 json",
-			"/services": "200 json", "/services/" + id: "200 json", "/services/" + id + "/logs": "500 Bad parameters: you must choose at least one stream",
+			"/services": "200 json", "/services/" + id: "200 json", "/services/" + id + "/logs": noStream.from(t),
 			"/nodes": "200 json", "/nodes/" + t.node(): "200 json",
 			"/tasks": "200 json", "/tasks/nope": "404 task nope not found", "/tasks/nope/logs?stdout=1": "404 task nope not found",
 			"/secrets": "200 json", "/secrets/nope": "404 secret nope not found",
@@ -32,8 +32,8 @@ var system = []Behaviour{
 	}},
 	// The documents say that they came with 1.25 and 1.30.
 	{"A1.secrets-and-configs-are-there-in-all-versions", Swarm, func(t *T) {
-		t.answers(request{method: http.MethodGet, version: "1.24", path: "/secrets"}, "200 json")
-		t.answers(request{method: http.MethodGet, version: "1.24", path: "/configs"}, "200 json")
+		t.answers(request{method: http.MethodGet, version: t.old("1.24"), path: "/secrets"}, "200 json")
+		t.answers(request{method: http.MethodGet, version: t.old("1.24"), path: "/configs"}, "200 json")
 	}},
 	{"A1.path-without-version-is-the-newest", Swarm, func(t *T) {
 		id := t.service(replicas(1), nowhere)
@@ -45,7 +45,7 @@ var system = []Behaviour{
 		assert.Equal(t, http.StatusNotFound, a.status)
 	}},
 	{"system.ping", Swarm, func(t *T) {
-		for _, version := range []string{"none", "1.24", ""} {
+		for _, version := range []string{"none", t.old("1.24"), ""} {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				a := t.send(request{method: method, version: version, path: "/_ping"})
 				assert.Equal(t, http.StatusOK, a.status)
@@ -80,7 +80,7 @@ var system = []Behaviour{
 	{"system.version", Swarm, func(t *T) {
 		version := t.get("/version")
 		t.has(version, "ApiVersion", t.target.APIVersion)
-		t.has(version, "MinAPIVersion", since[string]{"20.10": "1.12", "26.1": "1.24"}.from(t))
+		t.has(version, "MinAPIVersion", t.oldest())
 		t.has(version, "Os", "linux")
 		assert.True(t, strings.HasPrefix(version["Version"].(string), t.target.Release+"."), version["Version"])
 		for _, member := range []string{"Version", "GitCommit", "GoVersion", "Arch", "KernelVersion", "BuildTime", "Components", "Platform"} {

@@ -79,8 +79,23 @@ func compareVersions(a, b string) int {
 	return number(a) - number(b)
 }
 
+// oldest is the oldest version of the API that the engine speaks.
+func (t *T) oldest() string {
+	return since[string]{"20.10": "1.12", "26.1": "1.24", "29.5": "1.40"}.from(t)
+}
+
 // speaks reports whether the engine has the API version.
-func (t *T) speaks(version string) bool { return compareVersions(t.target.APIVersion, version) >= 0 }
+func (t *T) speaks(version string) bool {
+	return compareVersions(t.target.APIVersion, version) >= 0 && compareVersions(t.oldest(), version) <= 0
+}
+
+// old is that version of the API, or the oldest that the engine speaks.
+func (t *T) old(version string) string {
+	if compareVersions(t.oldest(), version) > 0 {
+		return t.oldest()
+	}
+	return version
+}
 
 // request is what send sends. Path is what follows the version.
 type request struct {

@@ -135,10 +135,10 @@ func (a *agent) prepare(w *work, task *swarm.Task) {
 			return
 		}
 		if !a.pulled[name] {
-			a.pulled[name] = true
+			a.daemon.keepImage(name)
 			a.daemon.pullEvent(name)
 		}
-		if err := a.daemon.createVolumes(task.Spec.ContainerSpec.Mounts); err != nil {
+		if err := a.daemon.createVolumes(a.daemon.containerSpec(task).Mounts); err != nil {
 			a.fail(task, swarm.TaskRejected, err.Error(), &swarm.ContainerStatus{})
 			return
 		}
@@ -181,6 +181,7 @@ func (a *agent) create(w *work, task *swarm.Task) *swarm.ContainerStatus {
 	if service == nil {
 		service = &swarm.Service{}
 	}
+	spec := d.containerSpec(task)
 	w.container = &Container{
 		world:   d.world,
 		daemon:  d,
@@ -190,7 +191,8 @@ func (a *agent) create(w *work, task *swarm.Task) *swarm.ContainerStatus {
 		service: service,
 		node:    d.node(),
 		run:     image.Run,
-		env:     expandAll(task.Spec.ContainerSpec.Env, d.cluster.templateData(service, task, d.node())),
+		env:     append([]string{}, spec.Env...),
+		host:    spec.Hostname,
 		files:   d.cluster.filesOf(task),
 		done:    make(chan struct{}),
 		changed: func() { a.notice(w.taskID) },

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,7 +29,8 @@ var systemRoutes = slices.Concat([]route{
 }, unanswered)
 
 // unanswered are the endpoints that engines have and the embedded engine does not
-// answer: what is about building, and about containers beside those of tasks.
+// answer: what is about building, about plugins, and about containers beside those
+// of tasks. A number is N in 1.N, the first API version with the endpoint.
 var unanswered = refuseAll(`
 POST /build
 POST /build/cancel
@@ -38,6 +40,7 @@ POST /session
 POST /grpc
 GET /images/get
 GET /images/search
+GET /images/{name...}/attestations 55
 GET /images/{name...}/get
 GET /images/{name...}/history
 POST /images/load
@@ -72,6 +75,8 @@ DELETE /containers/{id}
 GET /exec/{id}/json
 POST /exec/{id}/resize
 POST /exec/{id}/start
+POST /networks/{id}/connect
+POST /networks/{id}/disconnect
 GET /plugins
 GET /plugins/privileges
 GET /plugins/{name...}/json
@@ -88,8 +93,10 @@ DELETE /plugins/{name...}
 func refuseAll(list string) []route {
 	var routes []route
 	for line := range strings.Lines(strings.TrimSpace(list)) {
-		method, pattern, _ := strings.Cut(strings.TrimSpace(line), " ")
-		routes = append(routes, route{method: method, pattern: pattern, handle: func(*call) error {
+		words := append(strings.Fields(line), "0")
+		method, pattern := words[0], words[1]
+		since, _ := strconv.Atoi(words[2])
+		routes = append(routes, route{method: method, pattern: pattern, since: since, handle: func(*call) error {
 			return refuse(http.StatusNotImplemented, "the embedded engine does not answer %s %s", method, pattern)
 		}})
 	}

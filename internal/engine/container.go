@@ -36,8 +36,10 @@ type Container struct {
 	task    *swarm.Task
 	service *swarm.Service
 	node    *swarm.Node
-	// env are its variables, and files what it can read, by path.
+	// env are its variables, host is the hostname that it was given, and files are
+	// what it can read, by path.
 	env   []string
+	host  string
 	files map[string][]byte
 	// run is the container's function. Nil: it does nothing until it is stopped.
 	run func(*Container) int
@@ -319,6 +321,7 @@ func (c *Container) SetHealthy(healthy bool) {
 func (c *Container) setHealthy(healthy bool) {
 	if !c.ended && (c.health == nil || *c.health != healthy) {
 		c.health = new(healthy)
+		c.tellHealth()
 		c.changed()
 	}
 }

@@ -69,12 +69,12 @@ func TestContainerReadsWhatItIsGiven(t *testing.T) {
 		return 0
 	})
 	spec := replicated("reads", 1)
-	spec.TaskTemplate.ContainerSpec.Env = []string{"ME={{.Service.Name}}.{{.Task.Slot}}@{{.Node.Hostname}}", "BAD={{.No}}"}
+	spec.TaskTemplate.ContainerSpec.Env = []string{"ME={{.Service.Name}}.{{.Task.Slot}}@{{.Node.Hostname}}", `JOINED={{join "-" .Service.Name .Task.Slot}}`}
 	spec.TaskTemplate.ContainerSpec.Secrets = []swarm.SecretReference{{File: swarm.FileTarget{Name: "password"}, SecretID: "s1"}}
 	spec.TaskTemplate.ContainerSpec.Configs = []swarm.ConfigReference{{File: &swarm.FileTarget{Name: "/etc/app.conf"}, ConfigID: "c1"}}
 	s.ended(s.create(spec))
 	assert.Equal(t, []string{
-		"ME=web.1@node-1", "BAD={{.No}}", "secret <nil>", "config <nil>", " open /nothing: file does not exist",
+		"ME=web.1@node-1", "JOINED=web-1", "secret <nil>", "config <nil>", " open /nothing: file does not exist",
 	}, saw)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -102,6 +103,17 @@ func (c *Container) tellEnd() {
 	}
 }
 
+// tellHealth tells how the container says that it is.
+func (c *Container) tellHealth() {
+	switch {
+	case !checksHealth(c.task):
+	case *c.health:
+		c.event(swarm.ActionHealthy, nil)
+	default:
+		c.event(swarm.ActionUnhealthy, nil)
+	}
+}
+
 // containerSummary is a container in a list.
 type containerSummary struct {
 	ID              string `json:"Id"`
@@ -154,7 +166,7 @@ func (c *Container) summary() containerSummary {
 		ID:              c.id,
 		Names:           []string{"/" + c.name()},
 		Image:           c.task.Spec.ContainerSpec.Image,
-		ImageID:         imageID(c.task.Spec.ContainerSpec.Image),
+		ImageID:         c.imageID(),
 		Command:         strings.Join(c.Args(), " "),
 		Created:         c.created.Unix(),
 		Ports:           []containerPort{},
@@ -225,14 +237,14 @@ func (c *Container) inspect() map[string]any {
 			"Dead": false, "Pid": c.status().PID, "ExitCode": c.code, "Error": "",
 			"StartedAt": c.started.Format(time.RFC3339Nano), "FinishedAt": c.finished.Format(time.RFC3339Nano),
 		},
-		"Image":        imageID(spec.Image),
+		"Image":        c.imageID(),
 		"Name":         "/" + c.name(),
 		"RestartCount": 0,
 		"Driver":       "overlay2",
 		"Platform":     "linux",
 		"HostConfig":   map[string]any{"NetworkMode": "default", "LogConfig": map[string]any{"Type": "json-file", "Config": map[string]string{}}},
 		"Config": map[string]any{
-			"Hostname": c.id[:12], "User": spec.User, "Tty": spec.TTY, "OpenStdin": spec.OpenStdin, "Env": c.Env(),
+			"Hostname": cmp.Or(c.host, c.id[:12]), "User": spec.User, "Tty": spec.TTY, "OpenStdin": spec.OpenStdin, "Env": c.Env(),
 			"Cmd": spec.Args, "Entrypoint": spec.Command, "Image": spec.Image, "WorkingDir": spec.Dir, "Labels": c.labels(),
 		},
 		"NetworkSettings": map[string]any{"Networks": map[string]any{}},
@@ -276,5 +288,13 @@ func (c *call) containerLogs() error {
 	return reader.serve(c)
 }
 
-// imageID is the ID that nodes give an image.
-func imageID(ref string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("image "+ref))) }
+// imageID is the ID that nodes give the image that is kept under a name.
+func imageID(name string) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("image "+name)))
+}
+
+// imageID is the ID of the container's image.
+func (c *Container) imageID() string {
+	name, _, _ := c.world.findImage(c.task.Spec.ContainerSpec.Image)
+	return imageID(name)
+}

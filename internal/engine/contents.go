@@ -3,58 +3,36 @@ package engine
 import (
 	"fmt"
 	"path"
-	"strings"
-	"text/template"
 
 	"github.com/swarm-go/swarm"
 )
 
-// templateData is what templates in a task's spec can ask for.
-type templateData struct {
-	Service struct {
-		ID, Name string
-		Labels   map[string]string
-	}
-	Node struct {
-		ID, Hostname string
-		Platform     swarm.Platform
-	}
-	Task struct{ ID, Name, Slot string }
-}
-
-// templateData is what there is to ask about a task.
-func (c *Cluster) templateData(service *swarm.Service, task *swarm.Task, node *swarm.Node) *templateData {
-	data := &templateData{}
-	data.Service.ID, data.Service.Name, data.Service.Labels = service.ID, service.Spec.Name, service.Spec.Labels
-	data.Node.ID, data.Node.Hostname = node.ID, node.Description.Hostname
-	data.Node.Platform = node.Description.Platform
-	data.Task.ID, data.Task.Name = task.ID, c.taskName(task)
-	data.Task.Slot = fmt.Sprint(task.Slot)
+// templateContext is what there is to ask about a task.
+func (c *Cluster) templateContext(service *swarm.Service, task *swarm.Task, node *swarm.Node) *templateContext {
+	context := &templateContext{}
+	context.Service.ID, context.Service.Name, context.Service.Labels = service.ID, service.Spec.Name, service.Spec.Labels
+	context.Node.ID, context.Node.Hostname = node.ID, node.Description.Hostname
+	context.Node.Platform = node.Description.Platform
+	context.Task.ID, context.Task.Name = task.ID, c.taskName(task)
+	context.Task.Slot = fmt.Sprint(task.Slot)
 	if mode := service.Spec.Mode.Kind(); mode == swarm.ModeGlobal || mode == swarm.ModeGlobalJob {
-		data.Task.Slot = task.NodeID
+		context.Task.Slot = task.NodeID
 	}
-	return data
+	return context
 }
 
-// expandAll fills in the templates of texts. One that is none stays as it is.
-func expandAll(texts []string, data *templateData) []string {
-	expanded := make([]string, len(texts))
-	for i, text := range texts {
-		expanded[i] = expand(text, data)
+// containerSpec is the spec of a task's container with its templates filled in. If
+// that is not possible it stays as it is.
+func (d *Daemon) containerSpec(task *swarm.Task) swarm.ContainerSpec {
+	service, node := d.cluster.services.get(task.ServiceID), d.node()
+	if service == nil || node == nil {
+		return task.Spec.ContainerSpec
 	}
-	return expanded
-}
-
-func expand(text string, data *templateData) string {
-	parsed, err := template.New("").Parse(text)
+	filled, err := d.cluster.templateContext(service, task, node).container(task.Spec.ContainerSpec)
 	if err != nil {
-		return text
+		return task.Spec.ContainerSpec
 	}
-	var filled strings.Builder
-	if err := parsed.Execute(&filled, data); err != nil {
-		return text
-	}
-	return filled.String()
+	return filled
 }
 
 // filesOf are the secrets and configs of a task, by their paths.

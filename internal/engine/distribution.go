@@ -56,8 +56,9 @@ type registered struct {
 	name string
 }
 
-// askRegistry is what a registry says of a reference to that user.
-func (w *World) askRegistry(ref string, given *swarm.RegistryAuth) (*registered, error) {
+// askRegistry is what a registry says of a reference to that user. Containerd, which
+// new engines let pull, has words of its own for a registry that is not there.
+func (w *World) askRegistry(ref string, given *swarm.RegistryAuth, containerd bool) (*registered, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
@@ -67,7 +68,7 @@ func (w *World) askRegistry(ref string, given *swarm.RegistryAuth) (*registered,
 	digest, pinned := named.(reference.Digested)
 	switch {
 	case !found && w.RefuseUnknownImages:
-		return nil, w.unknownImage(reference.Domain(named))
+		return nil, w.unknownImage(named, name, containerd)
 	case image.PullError != "":
 		return nil, refuse(http.StatusInternalServerError, "%s", image.PullError)
 	case !image.admits(given) && given == nil:
@@ -86,38 +87,68 @@ func (w *World) askRegistry(ref string, given *swarm.RegistryAuth) (*registered,
 
 // unknownImage is why an image that nobody has described cannot be had. A registry
 // with other images says that it has not this one, another is not there.
-func (w *World) unknownImage(domain string) error {
-	for name := range w.images {
-		if strings.HasPrefix(name, domain+"/") {
+func (w *World) unknownImage(named reference.Named, name string, containerd bool) error {
+	domain := reference.Domain(named)
+	for other := range w.images {
+		if strings.HasPrefix(other, domain+"/") {
 			return refuse(http.StatusNotFound, "manifest unknown")
 		}
 	}
-	return refuse(http.StatusInternalServerError, "Get %q: dial tcp%s", registryURL(domain), unreachable(domain))
+	server := registryServer(domain)
+	if containerd {
+		manifest := "https://" + server + "/v2/" + reference.Path(named) + "/manifests/" + tagOf(name)
+		return refuse(http.StatusInternalServerError, "failed to resolve reference %q: failed to do request: Head %q: dial tcp%s",
+			name, manifest, unreachable(server))
+	}
+	return refuse(http.StatusInternalServerError, "Get %q: dial tcp%s", registryURL(domain), unreachable(server))
 }
 
-// unreachable is why a registry cannot be reached that is not there.
-func unreachable(domain string) string {
-	host, _, err := net.SplitHostPort(domain)
+// unreachable is why a server cannot be reached that is not there.
+func unreachable(server string) string {
+	host, _, err := net.SplitHostPort(server)
 	if err != nil {
-		host = domain
+		host = server
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
 		return ": lookup " + host + ": no such host"
 	}
-	return " " + domain + ": connect: connection refused"
+	return " " + server + ": connect: connection refused"
+}
+
+// hub is the registry of images whose names have none.
+const hub = "docker.io"
+
+// registryHost is the registry of an address that credentials are for, as the names
+// of images have it. Docker Hub's has old forms, which the docker command sends.
+func registryHost(address string) string {
+	_, host, found := strings.Cut(address, "://")
+	if !found {
+		host = address
+	}
+	host, _, _ = strings.Cut(host, "/")
+	switch host {
+	case "", "index.docker.io", "registry-1.docker.io":
+		return hub
+	}
+	return host
+}
+
+// registryServer is where a registry is found.
+func registryServer(host string) string {
+	if host == hub {
+		return "registry-1.docker.io"
+	}
+	return host
 }
 
 // registryURL is where a registry is asked who it is: over TLS, unless it is on the
-// engine's own machine.
-func registryURL(server string) string {
-	server = strings.TrimSuffix(server, "/")
-	if strings.Contains(server, "://") {
-		return server + "/v2/"
+// engine's own machine, or its address says so.
+func registryURL(address string) string {
+	scheme := "https"
+	if strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "127.") {
+		scheme = "http"
 	}
-	if strings.HasPrefix(server, "127.") {
-		return "http://" + server + "/v2/"
-	}
-	return "https://" + server + "/v2/"
+	return scheme + "://" + registryServer(registryHost(address)) + "/v2/"
 }
 
 // inspectDistribution answers GET /distribution/{name}/json.
@@ -125,7 +156,7 @@ func (c *call) inspectDistribution() error {
 	var image *registered
 	var err error
 	c.daemon.world.Do(func() {
-		image, err = c.daemon.world.askRegistry(c.vars["name"], decodeAuth(c.r.Header.Get("X-Registry-Auth")))
+		image, err = c.daemon.world.askRegistry(c.vars["name"], decodeAuth(c.r.Header.Get("X-Registry-Auth")), false)
 	})
 	if refused, ok := err.(*refusal); ok && refused.status != http.StatusBadRequest && c.daemon.release.API < 46 {
 		return refuse(http.StatusInternalServerError, "%s", refused.message) // whatever the registry said

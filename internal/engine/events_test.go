@@ -131,7 +131,7 @@ func TestEventsAreChosenByFilters(t *testing.T) {
 		`{"type":["secret","container"]}`:                          4,
 		`{"type":["nothing"]}`:                                     0,
 		`{"nonsense":["x"],"type":["container"]}`:                  1,
-		`{"scope":["local"]}`:                                      1,
+		`{"scope":["local"]}`:                                      2, // the other is of docker_gwbridge
 		`{"scope":["swarm"],"type":["secret","container"]}`:        3,
 		`{"event":["health_status"]}`:                              1,
 		`{"event":["health_status: unhealthy"]}`:                   0,

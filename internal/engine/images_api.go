@@ -51,9 +51,42 @@ func familiar(name string) string {
 }
 
 func (c *call) listImages() error {
-	var list []imageSummary
-	c.daemon.world.Do(func() { list = c.daemon.imageSummaries() })
+	chosen, err := c.parseFilters()
+	if err != nil {
+		return err
+	}
+	if err := c.accept(chosen, "before", "dangling", "label", "label!", "reference", "since", "until"); err != nil {
+		return err
+	}
+	for _, name := range []string{"before", "label!", "since", "until"} {
+		if chosen.has(name) {
+			return refuse(http.StatusNotImplemented, "the embedded engine does not answer GET /images/json with the filter %s", name)
+		}
+	}
+	list := []imageSummary{}
+	c.daemon.world.Do(func() {
+		for _, image := range c.daemon.imageSummaries() {
+			if image.isChosen(chosen) {
+				list = append(list, image)
+			}
+		}
+	})
 	return c.json(http.StatusOK, list)
+}
+
+// isChosen reports whether filters are for an image. All have a name, and none has
+// labels.
+func (i *imageSummary) isChosen(f filters) bool {
+	named := func(pattern string) bool {
+		ref, err := reference.ParseNormalizedNamed(i.RepoTags[0])
+		if err != nil {
+			return false
+		}
+		matches, err := reference.FamiliarMatch(pattern, ref)
+		return err == nil && matches
+	}
+	dangling := slices.Contains(f["dangling"], "true") || slices.Contains(f["dangling"], "1")
+	return !dangling && f.labels("label", nil) && (len(f["reference"]) == 0 || slices.ContainsFunc(f["reference"], named))
 }
 
 func (c *call) inspectImage() error {
@@ -115,7 +148,8 @@ func (c *call) pullImage() error {
 	var err error
 	had, pulled, cancel := false, make(chan struct{}), func() {}
 	w.Do(func() {
-		if image, err = w.askRegistry(ref, decodeAuth(c.r.Header.Get("X-Registry-Auth"))); err == nil {
+		image, err = w.askRegistry(ref, decodeAuth(c.r.Header.Get("X-Registry-Auth")), c.daemon.release.API >= 52)
+		if err == nil {
 			had = c.daemon.agent.pulled[image.name]
 			cancel = w.after(image.PullTime, func() { close(pulled) })
 		}
@@ -131,7 +165,7 @@ func (c *call) pullImage() error {
 		return nil
 	}
 	w.Do(func() {
-		c.daemon.agent.pulled[image.name] = true
+		w.as(c.r.Context(), func() { c.daemon.keepImage(image.name) })
 		c.daemon.pullEvent(image.name)
 	})
 	status := "Status: Downloaded newer image for "
@@ -141,6 +175,14 @@ func (c *call) pullImage() error {
 	c.progress(map[string]string{"status": "Digest: " + image.Digest})
 	c.progress(map[string]string{"status": status + familiar(image.name)})
 	return nil
+}
+
+// keepImage notes that the daemon has an image.
+func (d *Daemon) keepImage(name string) {
+	if !d.agent.pulled[name] {
+		d.agent.pulled[name] = true
+		d.note("image", "create", imageID(name), familiar(name))
+	}
 }
 
 // pullEvent tells that the daemon has pulled an image.
@@ -167,15 +209,32 @@ func repositoryPath(name string) string {
 
 func tagOf(name string) string { return strings.TrimPrefix(name[len(withoutTag(name)):], ":") }
 
+// volumeUsage is a volume with how much it is used.
+type volumeUsage struct {
+	volumeAnswer
+	UsageData struct{ Size, RefCount int64 }
+}
+
+// volumeUsages are the daemon's volumes. Nothing is in them.
+func (d *Daemon) volumeUsages() []volumeUsage {
+	list := []volumeUsage{}
+	for _, name := range slices.Sorted(maps.Keys(d.volumes)) {
+		usage := volumeUsage{volumeAnswer: showVolume(d.volumes[name])}
+		usage.UsageData.RefCount = int64(len(d.volumeUsers(name)))
+		list = append(list, usage)
+	}
+	return list
+}
+
 // diskUsage answers GET /system/df.
 func (c *call) diskUsage() error {
-	answer := map[string]any{"LayersSize": 0, "Volumes": []any{}, "BuildCache": []any{}}
+	answer := map[string]any{"LayersSize": 0, "BuildCache": []any{}}
 	c.daemon.world.Do(func() {
 		containers := []containerSummary{}
 		for _, container := range c.daemon.containers() {
 			containers = append(containers, container.summary())
 		}
-		answer["Images"], answer["Containers"] = c.daemon.imageSummaries(), containers
+		answer["Images"], answer["Containers"], answer["Volumes"] = c.daemon.imageSummaries(), containers, c.daemon.volumeUsages()
 	})
 	return c.json(http.StatusOK, answer)
 }

@@ -7,18 +7,22 @@ import (
 	"github.com/swarm-go/swarm"
 )
 
-// Change is what happened to one object of a swarm.
+// Change is what happened to one object of a swarm, or of a node alone.
 type Change struct {
 	// Time is when, by the engine's clock.
 	Time time.Time
+	// Node is the hostname of the node that the object is on, empty for those of
+	// the swarm.
+	Node string
 	// Kind is what kind of object: service, task, node, network, secret, config,
-	// cluster for the swarm itself.
+	// cluster for the swarm itself; volume, network and image of a node alone.
 	Kind string
-	// Action is create, update or remove.
+	// Action is create, update or remove. An image that is pulled is created.
 	Action string
 	// ID and Name are the object's. Tasks and nodes have no name.
 	ID, Name string
-	// Version is the object's afterwards, zero when it is removed.
+	// Version is the object's afterwards, zero when it is removed, or the node's
+	// alone.
 	Version uint64
 	// Request is the number of the request that was answered with it, zero for
 	// what the engine did by itself.
@@ -64,6 +68,15 @@ func (c *Cluster) tell(t *tx) {
 			told.Version = 0
 		}
 		c.world.onChange(told)
+	}
+}
+
+// note tells of what has happened to an object of the daemon alone.
+func (d *Daemon) note(kind, action, id, name string) {
+	if d.world.onChange != nil {
+		d.world.onChange(Change{
+			Time: d.world.now(), Node: d.hostname, Kind: kind, Action: action, ID: id, Name: name, Request: d.world.acting,
+		})
 	}
 }
 

@@ -19,14 +19,6 @@ var networkRoutes = []route{
 	{method: http.MethodPost, pattern: "/networks/create", handle: createNetwork},
 	{method: http.MethodDelete, pattern: "/networks/{id}", handle: removeNetwork},
 	{method: http.MethodPost, pattern: "/networks/prune", since: 25, handle: pruneNetworks},
-	{method: http.MethodPost, pattern: "/networks/{id}/connect", handle: attachContainer},
-	{method: http.MethodPost, pattern: "/networks/{id}/disconnect", handle: attachContainer},
-}
-
-// attachContainer refuses to attach containers that are not the swarm's: there are
-// none.
-func attachContainer(*call) error {
-	return refuse(http.StatusNotImplemented, "the embedded engine has no containers but those of tasks")
 }
 
 // addFirstNetworks makes the networks that a swarm has from the beginning: that

@@ -68,6 +68,10 @@ func (d *Daemon) newLocal(name, driver string) *network {
 func (d *Daemon) keep(n *network) {
 	d.networks.byID[n.ID] = n
 	d.networks.byName[d.networks.nameOf(n)] = n.ID
+	if !n.predefined {
+		d.note("network", "create", n.ID, n.Name)
+		d.localEvent(swarm.EventNetwork, swarm.ActionCreate, n.ID, attributes{"name": n.Name, "type": n.Driver})
+	}
 }
 
 // createLocal makes a network of the daemon alone.
@@ -122,6 +126,8 @@ func (d *Daemon) removeLocal(n *network) error {
 	}
 	delete(d.networks.byName, d.networks.nameOf(n))
 	delete(d.networks.byID, n.ID)
+	d.note("network", "remove", n.ID, n.Name)
+	d.localEvent(swarm.EventNetwork, swarm.ActionDestroy, n.ID, attributes{"name": n.Name, "type": n.Driver})
 	return nil
 }
 

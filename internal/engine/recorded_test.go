@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,15 +26,64 @@ const testdata = "../../testdata"
 // recorded is the answer of that name that was recorded from a real engine.
 func recorded(t *testing.T, release *Release, name string) any {
 	t.Helper()
-	file, err := os.Open(filepath.Join(testdata, "captures", release.Name, name+".http"))
+	var body any
+	require.NoError(t, json.Unmarshal([]byte(recordedAnswer(t, release.Name, name).body), &body))
+	return body
+}
+
+func recordedAnswer(t *testing.T, folder, name string) answer {
+	t.Helper()
+	file, err := os.Open(filepath.Join(testdata, "captures", folder, name+".http"))
 	require.NoError(t, err)
 	defer file.Close()
 	response, err := http.ReadResponse(bufio.NewReader(file), nil)
 	require.NoError(t, err)
 	defer response.Body.Close()
-	var body any
-	require.NoError(t, json.NewDecoder(response.Body).Decode(&body))
-	return body
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// What is asked of a worker and of a locked manager, by the name of what was
+// recorded.
+const (
+	toWorkers = `
+worker_services GET /services
+worker_service_create POST /services/create
+worker_nodes GET /nodes
+worker_swarm GET /swarm
+worker_secrets GET /secrets
+worker_task_inspect GET /tasks/x
+worker_service_logs GET /services/x/logs?stdout=1
+worker_init POST /swarm/init
+`
+	toLocked = `
+locked_services GET /services
+locked_service_create POST /services/create
+locked_swarm GET /swarm
+locked_leave POST /swarm/leave
+locked_join POST /swarm/join
+locked_unlock_wrongformat POST /swarm/unlock {"UnlockKey":"foo"}
+locked_unlock_wrongkey POST /swarm/unlock {"UnlockKey":"SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
+`
+)
+
+func TestWorkersAndLockedManagersRefuseAsRealOnesDo(t *testing.T) {
+	for _, release := range []*Release{Release2010, Release261, Release285} {
+		manager := newManager(t, release)
+		worker := manager.joined(swarm.RoleWorker)
+		manager.daemon.world.Do(func() { manager.daemon.cluster.lock(true, false) })
+		manager.daemon.locked = true
+		for list, c := range map[string]*client{toWorkers: worker, toLocked: manager} {
+			for line := range strings.Lines(strings.TrimSpace(list)) {
+				words := append(strings.Fields(line), `{"Name":"x","ListenAddr":"0.0.0.0","TaskTemplate":{"ContainerSpec":{"Image":"web"}}}`)
+				want := recordedAnswer(t, release.Name+"-multi", words[0])
+				got := c.do(words[1], words[2], words[3])
+				assert.Equal(t, want.status, got.status, "%s of %s", words[0], release.Name)
+				assert.Equal(t, want.message(), got.message(), "%s of %s", words[0], release.Name)
+			}
+		}
+	}
 }
 
 // members are the paths of all members of a JSON value, with what is null. What

@@ -140,7 +140,7 @@ func (c *call) auth() error {
 // letsIn reports whether any image of a registry is for that user. A registry
 // without images for anybody lets nobody in.
 func (d *Daemon) letsIn(given *swarm.RegistryAuth) (ok bool) {
-	host := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(given.ServerAddress, "https://"), "http://"), "/")
+	host := registryHost(given.ServerAddress)
 	d.world.Do(func() {
 		for ref, image := range d.world.images {
 			if image.Username != "" && strings.HasPrefix(ref, host+"/") && image.admits(given) {

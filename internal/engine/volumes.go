@@ -123,7 +123,7 @@ func createVolume(c *call) error {
 		return err
 	}
 	if c.version >= 42 && c.daemon.release.API >= 42 && spec.ClusterVolumeSpec != nil {
-		return refuse(http.StatusNotImplemented, "the embedded engine has no cluster volumes")
+		return refuse(http.StatusNotImplemented, "the embedded engine does not answer POST /volumes/create for cluster volumes")
 	}
 	var volume *swarm.Volume
 	err := c.do(func() (err error) {
@@ -178,6 +178,8 @@ func (d *Daemon) createVolume(spec swarm.VolumeSpec) (*swarm.Volume, error) {
 		Labels:     spec.Labels,
 	}
 	d.volumes[spec.Name] = volume
+	d.note("volume", "create", volume.Name, volume.Name)
+	d.localEvent(swarm.EventVolume, swarm.ActionCreate, volume.Name, attributes{"driver": volume.Driver})
 	return volume, nil
 }
 
@@ -233,6 +235,8 @@ func (d *Daemon) removeVolume(name string) error {
 		return refuse(http.StatusConflict, "remove %s: volume is in use - [%s]", name, strings.Join(users, ", "))
 	}
 	delete(d.volumes, name)
+	d.note("volume", "remove", name, name)
+	d.localEvent(swarm.EventVolume, swarm.ActionDestroy, name, attributes{"driver": "local"})
 	return nil
 }
 
@@ -245,7 +249,7 @@ func (d *Daemon) volumeUsers(name string) []string {
 	has := func(m swarm.Mount) bool { return m.Type == swarm.MountVolume && m.Source == name }
 	for _, task := range d.cluster.tasksOf(d.cluster.byNode[d.nodeID]) {
 		status := task.Status.ContainerStatus
-		if status != nil && status.ContainerID != "" && slices.ContainsFunc(task.Spec.ContainerSpec.Mounts, has) {
+		if status != nil && status.ContainerID != "" && slices.ContainsFunc(d.containerSpec(task).Mounts, has) {
 			users = append(users, status.ContainerID)
 		}
 	}
