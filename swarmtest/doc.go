@@ -3,10 +3,24 @@
 // memory, without Docker. It is for tests of code that uses the library, and for
 // trying things out.
 //
-//	func TestDeploy(t *testing.T) {
-//		engine := swarmtest.Start(t)
-//		err := deploy(t.Context(), engine.Client(), "web:1") // the code to test
-//		require.NoError(t, err)
+//	// deployWeb is code to be tested: it makes a service and waits until it runs.
+//	func deployWeb(ctx context.Context, client *swarm.Client, image string) error {
+//		change, err := client.Services.Create(ctx, swarm.ServiceSpec{
+//			Name:         "web",
+//			TaskTemplate: swarm.TaskSpec{ContainerSpec: swarm.ContainerSpec{Image: image}},
+//		}, nil)
+//		if err != nil {
+//			return err
+//		}
+//		return client.Services.Wait(ctx, change.Rollout, nil)
+//	}
+//
+//	func TestDeployWeb(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) { // which takes no time
+//			if err := deployWeb(t.Context(), swarmtest.Start(t).Client(), "web:1"); err != nil {
+//				t.Fatal(err)
+//			}
+//		})
 //	}
 //
 // # What is real and what is not
@@ -24,24 +38,29 @@
 // about containers alone, building and plugins is answered with 501 and a text
 // that names the endpoint.
 //
+// The release [Newest] is held to what was measured of an engine built from the
+// sources of API 1.56, in August 2026, where that differs from 28.5. Unlike the
+// others no real engine of it is run by this repository's tests.
+//
 // # Where it differs
 //
-//   - A leader that loses the majority of the managers is none at once. Real ones go
-//     on answering reads for some 16 seconds, and may do later what they refused.
-//     Afterwards 20.10 lets /info and reads of networks wait twice, for 40 seconds.
-//   - Promotions, new roots of trust and starting a node again take milliseconds, and
-//     joining through an address where nobody listens fails at once. A heartbeat that
-//     is missed and an election take the time that they really do, see [Pace].
-//   - A node that is stopped is gone as in a power cut; its log streams end without
-//     the frame in which real engines say why. Who reads what it has logged hears at
-//     once that it is gone; real managers look for it for 20 seconds.
-//   - Cluster volumes, connecting containers to networks and plugin services are
-//     refused; external authorities are never reached.
+//   - Managers that lose the majority have no leader at once. Real ones go on
+//     answering reads for some 16 seconds, and may do later what they refused; 20.10
+//     lets /info and reads of networks wait twice afterwards, for 40 seconds.
+//   - Promotions, new roots of trust and starting a node again take milliseconds. A
+//     heartbeat that is missed and an election take the time that they really do,
+//     see [Pace].
+//   - Joining through an address where nobody listens fails at once and for good.
+//   - A node that is stopped is gone as in a power cut: log streams end without the
+//     frame in which real engines say why, and who reads what it has logged hears
+//     at once that it is gone, for which real managers look for 20 seconds.
+//   - Cluster volumes and plugin services are refused.
+//   - Certificates never expire, and no external authority is asked for them.
 //   - Swarms are joined and made by addresses, not by names of interfaces.
-//   - Templates are filled in the environment of containers, not in their hostnames
-//     and mounts.
-//   - What an engine tells of its machine in /info, and of images' dates, is made up.
-//   - The release [Newest] is as the API documents have it; nobody measured it.
+//   - There are no events of what containers do with volumes and networks.
+//   - A container's log keeps its last 64 MiB, as if it had been rotated.
+//   - What an engine tells of its machine in /info, and of images' dates and sizes, is
+//     made up.
 //
 // # Time
 //
@@ -74,8 +93,15 @@
 // # Promises
 //
 // An Engine leaves nothing behind when it is closed: no goroutine, no connection,
-// no file. Only a container whose function takes no notice of its end outlives it.
-// It listens to this machine alone. A hundred engines at once are no burden.
+// no file. Only a container whose function takes no notice of its end outlives it,
+// and what an [Effect] of the test's own has begun.
+// It listens to this machine alone.
+//
+// A hundred engines at once are no burden, nor is a swarm of 1,000 services with
+// 10,000 tasks on 10 nodes. On two cores that others kept busy the tasks ran after
+// 5.8 s, all services and tasks were listed in 1.5 s, one service rolled in 2 ms
+// beside the others, and all in 8.9 s; on a clock moved by hand, which leaves out
+// what rollouts only wait for. The benchmarks of internal/engine measure it.
 //
 // The package is v0: what it can do may change with any release. What an engine
 // answers changes where it is found to differ from real ones.

@@ -68,8 +68,8 @@ func (r *Release) brokenStream(stopped bool) error {
 	return fromManager(http.StatusInternalServerError, code, "%s", []any{reason})
 }
 
-// The releases. Newest is no engine that was measured: it is what the API
-// documents of 1.56 say, with the behaviour of 28.5.
+// The releases. Newest was measured on an engine built from the sources of API 1.56;
+// it is no release yet, and what was not measured of it is as in 28.5.
 var (
 	Release2010 = &Release{Name: "20.10", Engine: "20.10.24+dfsg1", API: 41, MinAPI: 12, oldJSON: true, oldNetworks: true, exactVersions: true}
 	Release261  = &Release{Name: "26.1", Engine: "26.1.5+dfsg1", API: 45, MinAPI: 24,
