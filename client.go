@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 )
@@ -117,13 +118,20 @@ func (c *Client) APIVersion(ctx context.Context) (string, error) {
 
 // Do reaches any endpoint of the Engine that this library has no method for.
 // The request's URL is a path below the API version with its query,
-// "/containers/json?all=1"; its host is ignored. Method, headers and body are
-// sent as they are, with the client's own headers. The caller closes the
-// answer's body; the request's context ends it.
+// "/containers/json?all=1"; its host is ignored. A query that cannot be read is
+// [ErrInvalid]: what it says must be escaped, as [url.Values.Encode] does.
+// Method, headers and body are sent as they are, with the client's own headers.
+// The caller closes the answer's body; the request's context ends it.
 //
-// A status other than 2xx is an [*Error]. Requests are not repeated, except
-// GET and HEAD without a body; a lost answer to any other is an
-// [*OutcomeUnknownError].
+// A request with a body is sent once. Without one GET and HEAD are repeated as
+// all reads are, other methods only if the engine provably did not carry them
+// out; a lost answer to these is an [*OutcomeUnknownError].
+//
+// A status other than 2xx is an [*Error], except the 101 that was asked for: if
+// the request has the headers Connection ("Upgrade") and Upgrade ("tcp"), as
+// attaching to a container needs, the engine may switch protocols. Then the
+// answer's body is the connection, an [io.ReadWriteCloser] whose CloseWrite
+// method says that nothing more will be sent.
 func (c *Client) Do(request *http.Request) (*http.Response, error) {
 	response, err := c.doRaw(request)
 	if err != nil && request.Body != nil {
@@ -141,8 +149,12 @@ func (c *Client) doRaw(request *http.Request) (*http.Response, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, invalid(method, path, "the path has no slash at its beginning")
 	}
+	query, err := url.ParseQuery(request.URL.RawQuery)
+	if err != nil { // never without what cannot be read: it may be the filter of a prune
+		return nil, invalid(method, path, "the query of the URL: %v", err)
+	}
 	call := &call{op: method, object: path, method: method, to: route{template: "(other)", path: path},
-		query: request.URL.Query(), header: request.Header, raw: request}
+		query: query, header: request.Header, raw: request, upgrade: request.Header.Get("Upgrade") != ""}
 	if !call.hasRawBody() && (method == http.MethodGet || method == http.MethodHead) {
 		call.repeat = repeatRead
 	}

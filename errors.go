@@ -179,7 +179,8 @@ func (e *Error) Unwrap() []error {
 
 // VersionError is returned before anything is sent, when the engine's API
 // version, or the pinned one, is too old for what was asked: engines drop such
-// fields silently. It is [ErrUnsupported].
+// fields silently. An engine that was asked for its version before is asked once
+// more, it may have been upgraded since. It is [ErrUnsupported].
 type VersionError struct {
 	// Field is the JSON path, query parameter or endpoint, for instance
 	// "ServiceSpec.TaskTemplate.ContainerSpec.OomScoreAdj".

@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,7 +51,7 @@ func (g *gate) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	end(errServed)
 	response.Request = request
-	response.Body = g.watch(response.Body)
+	response.Body = watch(request.Context(), response.Body, g.leave)
 	return response, nil
 }
 
@@ -122,25 +123,28 @@ func (g *gate) count(requests, conns int) {
 	}
 }
 
-// watch counts a request until its body has been read or closed.
-func (g *gate) watch(body io.ReadCloser) io.ReadCloser {
+// watch calls leave when a body has been read or closed; that of an answer that
+// switched protocols when it is closed, which the context does as well.
+func watch(ctx context.Context, body io.ReadCloser, leave func()) io.ReadCloser {
 	if body == http.NoBody {
-		g.leave()
+		leave()
 		return body
 	}
-	watched := &gatedBody{ReadCloser: body, leave: sync.OnceFunc(g.leave)}
-	if upgraded, ok := body.(io.ReadWriteCloser); ok {
-		return &gatedUpgrade{gatedBody: watched, Writer: upgraded}
+	leave = sync.OnceFunc(leave)
+	upgraded, ok := body.(io.ReadWriteCloser)
+	if !ok {
+		return &watchedBody{body, leave}
 	}
-	return watched
+	stop := context.AfterFunc(ctx, func() { upgraded.Close() }) // net/http leaves it to its user
+	return &watchedUpgrade{ReadWriteCloser: upgraded, leave: leave, stop: stop, ended: ctx.Err}
 }
 
-type gatedBody struct {
+type watchedBody struct {
 	io.ReadCloser
 	leave func()
 }
 
-func (b *gatedBody) Read(p []byte) (int, error) {
+func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.leave()
@@ -148,20 +152,60 @@ func (b *gatedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *gatedBody) Close() error {
+func (b *watchedBody) Close() error {
 	defer b.leave()
 	return b.ReadCloser.Close()
 }
 
-// gatedUpgrade is the body of an answer that switched protocols.
-type gatedUpgrade struct {
-	*gatedBody
-	io.Writer
+// watchedUpgrade is the body of an answer that switched protocols. Its end need not
+// be the end of what is sent.
+type watchedUpgrade struct {
+	io.ReadWriteCloser
+	leave func()
+	stop  func() bool  // the context's hold on it
+	ended func() error // why the context has closed it
+}
+
+func (b *watchedUpgrade) Read(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Read(p)
+	return n, b.why(err)
+}
+
+func (b *watchedUpgrade) Write(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Write(p)
+	return n, b.why(err)
+}
+
+func (b *watchedUpgrade) why(err error) error {
+	if ended := b.ended(); err != nil && ended != nil {
+		return ended
+	}
+	return err
+}
+
+// CloseWrite ends what is sent, as the end of a standard input does.
+func (b *watchedUpgrade) CloseWrite() error { return closeWrite(b.ReadWriteCloser) }
+
+func (b *watchedUpgrade) Close() error {
+	b.stop()
+	defer b.leave()
+	return b.ReadWriteCloser.Close()
 }
 
 type gatedConn struct {
 	net.Conn
 	release func()
+}
+
+// CloseWrite is for connections that switch protocols.
+func (c *gatedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes one direction of a connection, if it can be.
+func closeWrite(conn any) error {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return fmt.Errorf("close one direction of a connection: %w", errors.ErrUnsupported)
 }
 
 func (c *gatedConn) Close() error {

@@ -33,6 +33,7 @@ type config struct {
 	apiVersion string
 
 	dialTimeout   time.Duration
+	boundsDials   bool // dialTimeout was asked for
 	headerTimeout time.Duration
 	callTimeout   time.Duration
 	retry         RetryPolicy
@@ -138,7 +139,7 @@ func WithDialer(dial func(ctx context.Context, network, address string) (net.Con
 
 // WithHTTPClient sends every request through client, whose Transport then
 // makes the connections: for tcp, http and https hosts only, and not together
-// with [WithDialer] or [WithTLS]. The client's Timeout must be zero, because it
+// with [WithDialer], [WithDialTimeout] or [WithTLS]. The client's Timeout must be zero, because it
 // would cut streams; its redirect policy is not used, redirects are never
 // followed. [Client.Close] closes its idle connections.
 func WithHTTPClient(client *http.Client) Option {
@@ -222,9 +223,10 @@ func WithAPIVersion(version string) Option {
 }
 
 // WithDialTimeout bounds the time to make one connection, with its proxy and
-// TLS handshakes. The default is 10 seconds.
+// TLS handshakes. The default is 10 seconds. It is refused together with
+// [WithHTTPClient], whose Transport dials.
 func WithDialTimeout(d time.Duration) Option {
-	return timeoutOption("WithDialTimeout", d, func(c *config) { c.dialTimeout = d })
+	return timeoutOption("WithDialTimeout", d, func(c *config) { c.dialTimeout, c.boundsDials = d, true })
 }
 
 // WithHeaderTimeout bounds the time from sending a request to the engine's

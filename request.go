@@ -50,6 +50,8 @@ type call struct {
 	mayBeEmpty bool
 	// raw is sent as it is, once, if it has a body; its type is in header.
 	raw *http.Request
+	// upgrade: the answer may switch protocols, its body is then the connection.
+	upgrade bool
 }
 
 // route is an endpoint: its template and the path made of it.
@@ -360,19 +362,20 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // attempt sends a call once and tells the observer.
 func (c *Client) attempt(ctx context.Context, call *call, attempt int, finish func(*http.Response) error) (negotiation, *Error) {
-	agreed, err := c.agreed(ctx, call)
-	if err != nil {
-		return agreed, callError(call, err, false)
-	}
-	request, err := c.build(ctx, call, agreed)
+	var agreed negotiation
+	var request *http.Request
+	err := c.atVersion(ctx, call, func(n negotiation) (err error) {
+		agreed = n
+		request, err = c.build(ctx, call, n)
+		return err
+	})
 	if err != nil {
 		return agreed, callError(call, err, false)
 	}
 	start, status := time.Now(), 0
-	response, failure := c.exchange(request, call)
+	response, failure := c.exchange(request, call, agreed)
 	if failure == nil {
 		status = response.StatusCode
-		c.negotiator.notice(agreed, response.Header)
 		if err := finish(response); err != nil {
 			failure = callError(call, err, true)
 		}
@@ -437,20 +440,43 @@ func negotiationError(call *call, err error) error {
 }
 
 // agreed is the API version for a call, negotiated if nobody has yet.
-func (c *Client) agreed(ctx context.Context, call *call) (negotiation, error) {
+func (c *Client) agreed(ctx context.Context, call *call) (agreed negotiation, err error) {
+	err = c.atVersion(ctx, call, func(n negotiation) error {
+		agreed = n
+		return nil
+	})
+	return agreed, err
+}
+
+// atVersion gives the API version for a call to use, negotiated if nobody has yet.
+// Where one that others have negotiated is too old, the engine is asked once more:
+// it may have been upgraded, and a call that is refused here would never notice.
+func (c *Client) atVersion(ctx context.Context, call *call, use func(negotiation) error) error {
 	switch {
 	case c.closed.Load():
-		return negotiation{}, ErrClosed
+		return ErrClosed
 	case call.to.err != nil:
-		return negotiation{}, call.to.err
+		return call.to.err
 	case call.versionless:
-		return negotiation{}, ctx.Err()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return use(negotiation{})
 	}
-	agreed, err := c.negotiator.get(ctx, c.negotiate)
-	if err != nil {
-		return agreed, negotiationError(call, err)
+	for mayBeOld := c.negotiator.has(); ; mayBeOld = false {
+		agreed, err := c.negotiator.get(ctx, c.negotiate)
+		if err != nil {
+			return negotiationError(call, err)
+		}
+		if err = checkCall(call, agreed.use); err == nil {
+			err = use(agreed)
+		}
+		var tooOld *VersionError
+		if !mayBeOld || !errors.As(err, &tooOld) {
+			return err
+		}
+		c.negotiator.forget(agreed)
 	}
-	return agreed, checkCall(call, agreed.use)
 }
 
 // build makes the HTTP request.
@@ -497,7 +523,7 @@ func (c *Client) build(ctx context.Context, call *call, agreed negotiation) (*ht
 
 // exchange sends a request and checks the status of its answer. It closes the
 // body of an answer that says no.
-func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *Error) {
+func (c *Client) exchange(request *http.Request, call *call, agreed negotiation) (*http.Response, *Error) {
 	var wanted, got atomic.Bool
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { wanted.Store(true) },
@@ -517,7 +543,9 @@ func (c *Client) exchange(request *http.Request, call *call) (*http.Response, *E
 		silent := !wanted.Load() && (len(c.wrap) > 0 || c.httpClient != nil)
 		return nil, connectError(call, err, got.Load() || silent)
 	}
-	if response.StatusCode >= 200 && response.StatusCode < 300 {
+	c.negotiator.notice(agreed, response.Header)
+	switch status := response.StatusCode; {
+	case status >= 200 && status < 300, status == http.StatusSwitchingProtocols && call.upgrade:
 		return response, nil
 	}
 	return nil, answerError(call, response, readError(response))

@@ -924,6 +924,95 @@ func TestDoSendsWhatItIsGiven(t *testing.T) {
 	assert.Empty(t, requests)
 }
 
+// What a query says must not get lost: a prune without its filter takes everything.
+func TestDoRefusesQueriesThatCannotBeRead(t *testing.T) {
+	var requests count
+	client, _ := engineOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		reply(w, 200, "{}")
+	})
+	for _, query := range []string{`filters={"label":["a;b"]}`, "filters=50%", "a=%zz&b=1", "a;b"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/containers/prune?"+query, nil)
+		require.NoError(t, err)
+		_, err = client.Do(request)
+		assertOnly(t, ErrInvalid, err)
+	}
+	assert.Zero(t, requests.Load())
+}
+
+// upgrading is an engine that hands the connection over, as attaching does: it
+// answers a line, waits for the end of what is sent, and says so.
+func upgrading(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") == "" {
+		reply(w, 200, "{}")
+		return
+	}
+	io.Copy(io.Discard, r.Body)
+	conn, buffered, _ := w.(http.Hijacker).Hijack()
+	defer conn.Close()
+	fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	line, _ := buffered.ReadString('\n')
+	fmt.Fprint(conn, "got "+line)
+	if _, err := io.Copy(io.Discard, buffered); err == nil {
+		fmt.Fprint(conn, "and the end\n")
+	}
+}
+
+func upgradeRequest(t *testing.T, ctx context.Context) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "/exec/abc/start", strings.NewReader(`{"Detach":false}`))
+	require.NoError(t, err)
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "tcp")
+	return request
+}
+
+func TestDoSwitchesProtocolsWhenAsked(t *testing.T) {
+	unix, _ := serve(t, "unix", http.HandlerFunc(upgrading))
+	tcp, _ := serve(t, "tcp", http.HandlerFunc(upgrading))
+	secure := httptest.NewTLSServer(http.HandlerFunc(upgrading))
+	t.Cleanup(secure.Close)
+	for name, client := range map[string]*Client{
+		"unix":       connect(t, "unix://"+unix.address),
+		"borrowed":   connect(t, "tcp://"+tcp.address, WithHTTPClient(&http.Client{})),
+		"TLS":        connect(t, secure.URL, WithTLS(secure.Client().Transport.(*http.Transport).TLSClientConfig)),
+		"with hooks": connect(t, "unix://"+unix.address, WithRoundTripper(func(next http.RoundTripper) http.RoundTripper { return next })),
+	} {
+		t.Run(name, func(t *testing.T) {
+			response, err := client.Do(upgradeRequest(t, t.Context()))
+			require.NoError(t, err)
+			assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+			conn := response.Body.(interface {
+				io.ReadWriteCloser
+				CloseWrite() error
+			})
+			_, err = io.WriteString(conn, "hello\n")
+			require.NoError(t, err)
+			require.NoError(t, conn.CloseWrite())
+			answer, err := io.ReadAll(conn)
+			require.NoError(t, err)
+			assert.Equal(t, "got hello\nand the end\n", string(answer))
+			assert.NoError(t, client.ask(t.Context(), http.MethodGet), "others go on while the connection is open")
+			assert.NoError(t, conn.Close())
+			assert.NoError(t, client.ask(t.Context(), http.MethodGet))
+		})
+	}
+}
+
+func TestSwitchedConnectionsEndWithTheirContext(t *testing.T) {
+	noLeaks(t)
+	client, _ := engineOf(t, upgrading)
+	ctx, cancel := context.WithCancel(t.Context())
+	response, err := client.Do(upgradeRequest(t, ctx))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	time.AfterFunc(10*time.Millisecond, cancel)
+	_, err = io.ReadAll(response.Body)
+	assert.ErrorIs(t, err, context.Canceled)
+	_, err = response.Body.(io.Writer).Write([]byte("x"))
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
 func TestBodiesGivenToDoAreClosed(t *testing.T) {
 	client, _ := engineOf(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, "{}") })
 	closed, cancel := context.WithCancel(t.Context())

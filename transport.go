@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,7 +63,7 @@ func newTransport(e *endpoint, c *config) (*transport, error) {
 func (t *transport) connect(e *endpoint, c *config) error {
 	switch {
 	case c.httpClient != nil:
-		t.borrow(c.httpClient)
+		t.borrow(c.httpClient, c.headerTimeout)
 	case c.dial != nil:
 		t.use(c, dialerOf(e, c, customDial(e, c)))
 	case e.scheme == "unix":
@@ -134,16 +136,61 @@ func (t *transport) use(c *config, dial dialFunc) *http.Transport {
 	return pool
 }
 
-// borrow sends requests through the caller's client.
-func (t *transport) borrow(client *http.Client) {
-	t.roundTripper = client.Transport
-	if t.roundTripper == nil {
-		t.roundTripper = http.DefaultTransport
+// borrow sends requests through the caller's client, whose transport need not give
+// up on answers that never begin.
+func (t *transport) borrow(client *http.Client, headerTimeout time.Duration) {
+	borrowed := client.Transport
+	if borrowed == nil {
+		borrowed = http.DefaultTransport
 		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
-			t.roundTripper = standard.Clone()
+			borrowed = standard.Clone()
 		}
 	}
-	t.closeIdle = (&http.Client{Transport: t.roundTripper}).CloseIdleConnections
+	t.roundTripper = &headerLimit{next: borrowed, limit: headerTimeout}
+	t.closeIdle = (&http.Client{Transport: borrowed}).CloseIdleConnections
+}
+
+// headerLimit bounds the time from sending a request to its answer, as
+// http.Transport does when it is told to.
+type headerLimit struct {
+	next  http.RoundTripper
+	limit time.Duration
+}
+
+var errNoHeaders = &answerTimeout{errors.New("timeout awaiting response headers")}
+
+// RoundTrip begins to count when the request has been sent. A transport that does
+// not tell is taken for having sent it at once, unless the body may take its time.
+func (h *headerLimit) RoundTrip(request *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(request.Context())
+	var decided atomic.Bool // by the answer, or by the clock
+	clock := time.AfterFunc(h.limit, func() {
+		if decided.CompareAndSwap(false, true) {
+			cancel()
+		}
+	})
+	if request.Body != nil && request.GetBody == nil {
+		clock.Stop()
+	}
+	sent := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { clock.Stop() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { clock.Reset(h.limit) },
+	})
+	response, err := h.next.RoundTrip(request.WithContext(sent))
+	clock.Stop()
+	switch {
+	case !decided.CompareAndSwap(false, true):
+		if err == nil {
+			response.Body.Close()
+		}
+		return nil, errNoHeaders
+	case err != nil:
+		cancel()
+		return nil, err
+	}
+	response.Request = request
+	response.Body = watch(request.Context(), response.Body, cancel)
+	return response, nil
 }
 
 // checkReach refuses options that do not go together or with the host, rather
@@ -166,6 +213,8 @@ func checkBorrowed(e *endpoint, c *config) error {
 		return fmt.Errorf("WithHTTPClient: cannot be combined with a %s host", e.scheme)
 	case c.dial != nil:
 		return errors.New("WithHTTPClient: cannot be combined with WithDialer")
+	case c.boundsDials:
+		return errors.New("WithHTTPClient: cannot be combined with WithDialTimeout: the client's Transport dials")
 	case c.tls != nil:
 		return errors.New("WithHTTPClient: cannot be combined with WithTLS")
 	case c.insecure:

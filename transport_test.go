@@ -356,6 +356,91 @@ func TestHeaderTimeoutBoundsTheAnswer(t *testing.T) {
 	assert.ErrorContains(t, err, "timeout awaiting response headers")
 }
 
+// tellsNothing is a transport that no trace of net/http's sees at work.
+type tellsNothing struct{ next http.RoundTripper }
+
+func (q tellsNothing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return q.next.RoundTrip(r.WithContext(withoutValues{r.Context()}))
+}
+
+type withoutValues struct{ context.Context }
+
+func (withoutValues) Value(any) any { return nil }
+
+// A client that was brought along waits as long as its transport likes, and that is
+// for ever unless told otherwise; the header timeout is kept all the same.
+func TestHeaderTimeoutBoundsTheAnswersOfABorrowedClient(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	pool := func() *http.Transport { return &http.Transport{} }
+	slowly := pool()
+	slowly.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		time.Sleep(3 * limit)
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	for name, test := range map[string]struct {
+		transport http.RoundTripper
+		path      string
+		body      io.Reader
+		fails     bool
+	}{
+		"silent":                               {pool(), "/silent", nil, true},
+		"silent, with a body":                  {pool(), "/silent", strings.NewReader("{}"), true},
+		"silent, with a stream":                {pool(), "/silent", readCloser{strings.NewReader("x")}, true},
+		"silent, transport tells nothing":      {tellsNothing{pool()}, "/silent", nil, true},
+		"slow body":                            {pool(), "/slow", nil, false},
+		"slow body, transport tells nothing":   {tellsNothing{pool()}, "/slow", nil, false},
+		"slow dial":                            {slowly, "/slow", nil, false},
+		"slow stream":                          {pool(), "/slow", readCloser{&slowReader{pause: limit / 4, left: 12}}, false},
+		"slow stream, transport tells nothing": {tellsNothing{pool()}, "/slow", readCloser{&slowReader{pause: limit / 4, left: 12}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, _ := serve(t, "tcp", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if r.URL.Path == "/silent" {
+					<-r.Context().Done()
+					return
+				}
+				w.(http.Flusher).Flush()
+				time.Sleep(3 * limit)
+				io.WriteString(w, "late")
+			}))
+			c := testConfig(nil)
+			c.httpClient, c.headerTimeout = &http.Client{Transport: test.transport}, limit
+			tr := open(t, e, c)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tr.baseURL+test.path, test.body)
+			require.NoError(t, err)
+			response, err := tr.roundTripper.RoundTrip(request)
+			if test.fails {
+				require.ErrorContains(t, err, "timeout awaiting response headers")
+				assert.False(t, isContextError(err), "the caller would have waited")
+				return
+			}
+			require.NoError(t, err)
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			assert.Equal(t, "late", string(body))
+		})
+	}
+}
+
+// slowReader gives a byte after each pause.
+type slowReader struct {
+	pause time.Duration
+	left  int
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	r.left--
+	time.Sleep(r.pause)
+	p[0] = 'x'
+	return 1, nil
+}
+
 func TestEndlessHeadersAreCutOff(t *testing.T) {
 	e, _ := serve(t, "unix", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Long", strings.Repeat("x", 100_000))
@@ -434,7 +519,7 @@ func TestHTTPClientOfTheCallerMakesTheConnections(t *testing.T) {
 	tr = open(t, plain, c)
 	_, err = tr.get(t.Context(), "/x")
 	assert.NoError(t, err)
-	assert.NotSame(t, http.DefaultTransport, tr.roundTripper, "closing ours must not close everybody's connections")
+	assert.NotSame(t, http.DefaultTransport, tr.roundTripper.(*headerLimit).next, "closing ours must not close everybody's connections")
 	assert.EqualValues(t, 1, listener.accepted.Load())
 }
 
@@ -451,6 +536,8 @@ func TestOptionsThatDoNotGoTogetherAreRefused(t *testing.T) {
 		"HTTP client on a socket":       {endpoint{scheme: "unix", address: "/x"}, func(c *config) { c.httpClient = &http.Client{} }, "WithHTTPClient:"},
 		"HTTP client and dialer": {endpoint{scheme: "tcp", address: "x:1"},
 			func(c *config) { c.httpClient, c.dial = &http.Client{}, dial }, "WithHTTPClient: cannot be combined with WithDialer"},
+		"HTTP client and dial timeout": {endpoint{scheme: "tcp", address: "x:1"},
+			func(c *config) { c.httpClient = &http.Client{}; WithDialTimeout(time.Second)(c) }, "WithHTTPClient: cannot be combined with WithDialTimeout"},
 		"HTTP client and TLS": {endpoint{scheme: "tcp", address: "x:1", tls: &tls.Config{}},
 			func(c *config) { c.httpClient, c.tls = &http.Client{}, &tls.Config{} }, "WithHTTPClient: cannot be combined with WithTLS"},
 		"HTTP client and no verification": {endpoint{scheme: "tcp", address: "x:1", tls: &tls.Config{}},

@@ -129,6 +129,14 @@ func (n *negotiator) lead(ctx context.Context, ask func(context.Context) (negoti
 	return own.result, own.err
 }
 
+// has reports whether a version has been agreed on that may have become wrong since;
+// a pinned one has not.
+func (n *negotiator) has() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.agreed != nil
+}
+
 // forget makes the next call negotiate again, unless somebody has done so
 // since used was agreed on.
 func (n *negotiator) forget(used negotiation) {

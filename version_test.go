@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,6 +191,7 @@ type versionEngine struct {
 	api, oldest atomic.Value // strings; what it speaks
 	pings       atomic.Int32 // pings and reads of /version
 	calls       atomic.Int32 // all else
+	status      atomic.Int32 // of the answers to calls, unless it is 0
 	paths       sync.Map
 
 	ping, version http.HandlerFunc // instead of its own
@@ -246,6 +248,9 @@ func (e *versionEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case asked.less(oldest):
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprintf(w, `{"message":"client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version"}`, asked, oldest)
+	case e.status.Load() != 0:
+		w.WriteHeader(int(e.status.Load()))
+		io.WriteString(w, `{"message":"no"}`)
 	default:
 		io.WriteString(w, "[]")
 	}
@@ -271,6 +276,12 @@ func answer(status int, header, body string) http.HandlerFunc {
 func list(client *Client) error {
 	_, err := client.Services.List(context.Background(), nil)
 	return err
+}
+
+// byMode makes a call that needs API 1.28.
+func byMode(client *Client) error {
+	filters := url.Values{"filters": {`{"mode":{"global":true}}`}}
+	return client.do(context.Background(), &call{op: "list services", method: http.MethodGet, to: to("/services"), query: filters, repeat: repeatRead}, nil)
 }
 
 func TestConcurrentCallersPingOnce(t *testing.T) {
@@ -479,6 +490,69 @@ func TestReplacedEngineIsNegotiatedWithAgain(t *testing.T) {
 			assert.Equal(t, c.then, got)
 		})
 	}
+}
+
+// A call that needs a newer engine than there was asks once more, since it sends
+// nothing that would show that the engine is another by now.
+func TestUpgradedEngineIsNoticedByWhatItLackedBefore(t *testing.T) {
+	newer := ServiceSpec{Name: "web", TaskTemplate: TaskSpec{ContainerSpec: ContainerSpec{Image: "a:1", OomScoreAdj: 5}}}
+	calls := map[string]func(*Client) error{
+		"field": func(c *Client) error {
+			_, err := c.Services.Create(context.Background(), newer, nil)
+			return err
+		},
+		"filter": byMode,
+		"logs": func(c *Client) error {
+			_, err := c.logs(context.Background(), "read logs", "/tasks/{id}", "abc", &LogOptions{Raw: true, Format: LogFormatRaw})
+			return err
+		},
+	}
+	for name, row := range map[string]struct{ old, new string }{
+		"field": {"1.45", "1.46"}, "filter": {"1.27", "1.28"}, "logs": {"1.28", "1.29"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, connect := newVersionEngine(t, row.old)
+			client := connect()
+			var tooOld *VersionError
+			require.ErrorAs(t, calls[name](client), &tooOld)
+			assert.EqualValues(t, 1, e.pings.Load(), "what has just been agreed on is not doubted")
+			require.ErrorAs(t, calls[name](client), &tooOld)
+			assert.Equal(t, row.old, tooOld.Have)
+			assert.EqualValues(t, 2, e.pings.Load())
+			assert.Zero(t, e.calls.Load(), "nothing was sent")
+
+			e.become(row.new)
+			if err := calls[name](client); errors.As(err, &tooOld) {
+				t.Error(err)
+			}
+			assert.EqualValues(t, 3, e.pings.Load())
+			assert.Positive(t, e.calls.Load())
+			assert.NoError(t, list(client))
+			assert.EqualValues(t, 3, e.pings.Load())
+		})
+	}
+}
+
+func TestPinnedVersionIsNotDoubted(t *testing.T) {
+	e, connect := newVersionEngine(t, "1.51")
+	client := connect(WithAPIVersion("1.27"))
+	var tooOld *VersionError
+	require.ErrorAs(t, byMode(client), &tooOld)
+	assert.Zero(t, e.pings.Load())
+	assert.Zero(t, e.calls.Load())
+}
+
+// A refusal shows as well as a success that the engine is another.
+func TestReplacedEngineIsNoticedByItsErrors(t *testing.T) {
+	e, connect := newVersionEngine(t, "1.41")
+	client := connect()
+	require.NoError(t, list(client))
+	e.become("1.51")
+	e.status.Store(http.StatusNotFound)
+	assert.ErrorIs(t, list(client), ErrNotFound)
+	got, err := client.APIVersion(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "1.51", got)
 }
 
 func TestEngineThatRefusesWhatItSaysIsAskedOnceMore(t *testing.T) {
