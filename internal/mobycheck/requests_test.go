@@ -36,7 +36,7 @@ type request struct {
 	body   any
 }
 
-// engine answers on a unix socket as a real one was recorded to, and keeps what
+// engine answers as a real one was recorded to, and keeps what
 // it was asked.
 type engine struct {
 	mu       sync.Mutex
@@ -79,24 +79,35 @@ var answers = map[string]string{
 // its connections.
 func newEngine(t *testing.T) (*engine, *ours.Client, *client.Client) {
 	t.Helper()
+	e := &engine{}
+	own, moby := clients(t, ours.WithHost("unix://"+serveUnix(t, e)))
+	return e, own, moby
+}
+
+// serveUnix gives an engine a socket.
+func serveUnix(t *testing.T, e *engine) (socket string) {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "moby") // that of t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "docker.sock")
+	socket = filepath.Join(folder, "docker.sock")
 	listener, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	e := &engine{}
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: e}}
 	server.Start()
 	t.Cleanup(server.Close)
+	return socket
+}
 
-	own, err := ours.New(ours.WithHost("unix://" + socket))
+func clients(t *testing.T, opts ...ours.Option) (*ours.Client, *client.Client) {
+	t.Helper()
+	own, err := ours.New(opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, own.Close()) })
 	moby, err := client.New(client.WithHost("tcp://engine"), client.WithDialContext(own.DialContext))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, moby.Close()) })
-	return e, own, moby
+	return own, moby
 }
 
 var versioned = regexp.MustCompile(`^/v1\.\d+/`)
