@@ -180,6 +180,7 @@ start() { # VERSION [NAME] [flags]
     sleep 0.1
   done
   tail -n 5 "$RUN/$name/log" >&2
+  (stop "$name" KILL) || true # one that runs and does not answer, nobody else would stop
   fail "the $1 engine did not start"
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,8 +31,16 @@ func TestUpLeavesASwarmRunningUntilDown(t *testing.T) {
 	assert.True(t, e.HasImages(t.Context()))
 	assert.ErrorContains(t, run(t.Context(), dir, []string{"up"}, &stdout), "runs already")
 
+	assert.NoError(t, e.IsManager(t.Context()), "the one that runs is left alone")
+
 	require.NoError(t, run(t.Context(), dir, []string{"down"}, &stdout))
 	assert.Error(t, e.IsManager(t.Context()))
 	assert.NoDirExists(t, dir)
 	assert.NoError(t, run(t.Context(), dir, []string{"down"}, &stdout), "nothing to stop")
+}
+
+func TestNothingIsLeftOfAnEngineThatDoesNotStart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "local")
+	assert.ErrorContains(t, run(t.Context(), dir, []string{"up", "-version", "9.9"}, io.Discard), "unknown engine version 9.9")
+	assert.NoDirExists(t, dir)
 }
