@@ -323,8 +323,68 @@ var hostRows = []hostRow{
 	{name: "proxy and a socket", env: vars("HTTP_PROXY", "http://127.0.0.1:4000"), sockets: systemSocket, want: system},
 }
 
-// minHostRows is how many combinations are compared at least.
-const minHostRows = 40
+// hostErrors is what we say where we fail, by the name of the row.
+var hostErrors = map[string]string{
+	"nothing named, nobody there":                        "dial unix /var/run/docker.sock: connect: no such file or directory (is the engine running",
+	"host and context options":                           "WithContext: cannot be combined with WithHost",
+	"unix, nobody there":                                 "dial unix $DIR/s/none.sock: connect: no such file or directory (is the engine running",
+	"unix with a relative path":                          `DOCKER_HOST: socket path that is not absolute in "unix://s/own.sock"`,
+	"a path without scheme":                              `DOCKER_HOST: no scheme, unix:// or tcp:// for instance, in "/pre"`,
+	"IPv6 without brackets":                              `DOCKER_HOST: more than one colon, IPv6 addresses need brackets, in "tcp://::1"`,
+	"tcp with a user":                                    `DOCKER_HOST: user or password, which is not supported, in "tcp://***@127.0.0.1:4000"`,
+	"tcp with a query":                                   `DOCKER_HOST: query or fragment in "tcp://127.0.0.1:4000?***"`,
+	"tcp with a fragment":                                `DOCKER_HOST: query or fragment in "tcp://127.0.0.1:4000#***"`,
+	"port that is none":                                  `DOCKER_HOST: invalid port in "tcp://127.0.0.1:99999"`,
+	"port zero":                                          `DOCKER_HOST: invalid port in "tcp://127.0.0.1:0"`,
+	"unknown scheme":                                     `DOCKER_HOST: unknown scheme "gopher"`,
+	"scheme in capitals":                                 `DOCKER_HOST: unknown scheme "TCP"`,
+	"scheme of the daemon":                               `DOCKER_HOST: unknown scheme "fd"`,
+	"named pipe":                                         "DOCKER_HOST: named pipe, which only Windows has,",
+	"one slash":                                          `DOCKER_HOST: no scheme, unix:// or tcp:// for instance, in "unix:/var/run/docker.sock"`,
+	"two words":                                          `DOCKER_HOST: invalid host name in "two words"`,
+	"ssh with a password":                                `DOCKER_HOST: password, which is not supported, use a key or an agent, in "ssh://***@engine"`,
+	"ssh with a query":                                   `DOCKER_HOST: query or fragment in "ssh://engine?***"`,
+	"ssh without a host":                                 `DOCKER_HOST: no host name in "ssh://"`,
+	"ssh with an option as host":                         `DOCKER_HOST: invalid host name in "ssh://-oProxyCommand=true"`,
+	"context that does not exist":                        `DOCKER_CONTEXT: context "gone" does not exist`,
+	"context option that does not exist":                 `WithContext: context "gone" does not exist`,
+	"current context that does not exist":                `$CONFIG/config.json: currentContext: context "gone" does not exist`,
+	"context name that is none":                          `DOCKER_CONTEXT: context "../prod": no valid name`,
+	"damaged context":                                    "meta.json: damaged: no valid JSON",
+	"context of another kind":                            "meta.json: no docker endpoint",
+	"context without a host":                             "meta.json: the docker endpoint has no host",
+	"context with a host that is none":                   `DOCKER_CONTEXT: context "prod": unknown scheme "gopher"`,
+	"context without the certificate required":           "the engine wants a client certificate that it knows",
+	"context with another engine's authority":            "certificate signed by unknown authority",
+	"context with half a pair":                           "docker/cert.pem: there is no key.pem beside it",
+	"context with a key that does not match":             "docker/key.pem: no private key that belongs to ",
+	"context with damaged certificates":                  "docker/ca.pem: no certificate in it",
+	"damaged config.json":                                "$CONFIG/config.json: damaged: no valid JSON",
+	"current context that is no text":                    "$CONFIG/config.json: damaged: the JSON at byte 19 is of another type",
+	"config.json that is a folder":                       "$CONFIG/config.json: not a regular file",
+	"no certificate where one is required":               "the engine wants a client certificate that it knows",
+	"another engine's authority":                         "certificate signed by unknown authority",
+	"certificate for another name":                       "cannot validate certificate for 127.0.0.1",
+	"TLS 1.1":                                            "tls: protocol version not supported",
+	"key that does not match":                            "DOCKER_CERT_PATH: $DIR/mismatch/key.pem: no private key that belongs to $DIR/mismatch/cert.pem",
+	"key missing":                                        "DOCKER_CERT_PATH: $DIR/nokey/cert.pem: there is no key.pem beside it",
+	"encrypted key":                                      "DOCKER_CERT_PATH: $DIR/encrypted/key.pem: the key is encrypted",
+	"damaged certificates":                               "DOCKER_CERT_PATH: $DIR/garbage/ca.pem: no certificate in it",
+	"folder without certificates":                        "DOCKER_CERT_PATH: neither ca.pem nor cert.pem in $DIR/none",
+	"DOCKER_CERT_PATH alone, another engine's authority": "certificate signed by unknown authority",
+	"DOCKER_TLS and another engine's authority":          "certificate signed by unknown authority",
+	"DOCKER_TLS_VERIFY alone, engine nobody knows":       "certificate signed by unknown authority",
+	"TLS option and a socket":                            `WithTLS: "unix:///var/run/docker.sock" speaks no TLS`,
+	"DOCKER_API_VERSION that is none":                    `DOCKER_API_VERSION: "latest" is no API version`,
+	"DOCKER_API_VERSION before services":                 "DOCKER_API_VERSION: 1.10 is older than 1.24",
+}
+
+// minHostRows is how many combinations are compared at least, hostDeviations how many
+// of them we do not do as the docker command does.
+const (
+	minHostRows    = 40
+	hostDeviations = 33
+)
 
 // TestEngineIsFoundAsTheDockerCommandFindsIt runs the docker command and us in
 // the same environments, before the same listeners. All of it, and the default
@@ -334,7 +394,7 @@ func TestEngineIsFoundAsTheDockerCommandFindsIt(t *testing.T) {
 	require.GreaterOrEqual(t, len(hostRows), minHostRows)
 	results := runHostLab(t, dockerCommand(t))
 	require.Len(t, results, len(hostRows))
-	deviations := 0
+	deviations, failures := 0, 0
 	for i, row := range hostRows {
 		t.Run(row.name, func(t *testing.T) {
 			result := results[i]
@@ -348,12 +408,20 @@ func TestEngineIsFoundAsTheDockerCommandFindsIt(t *testing.T) {
 			}
 			assert.Equal(t, docker, result.Docker.Outcome, "docker command: %s", result.Docker.Output)
 			assert.Equal(t, row.want, result.Ours.Outcome, "swarm: %s", result.Ours.Output)
+			says, fails := hostErrors[row.name]
+			require.Equal(t, strings.HasSuffix(row.want, failed), fails, "hostErrors says why")
+			if fails {
+				failures++
+				assert.Contains(t, result.Ours.Output, says)
+			}
 			for _, secret := range []string{"hunter2", "PRIVATE KEY"} {
 				assert.NotContains(t, result.Ours.Output, secret)
 			}
 		})
 	}
-	t.Logf("%d environments, we deviate in %d", len(hostRows), deviations)
+	assert.Equal(t, hostDeviations, deviations)
+	assert.Equal(t, len(hostErrors), failures, "a row that hostErrors names")
+	t.Logf("note: %d environments in which an engine is looked for, in %d not as the docker command does", len(hostRows), deviations)
 }
 
 // dockerCommand is the docker command to compare with: SWARM_TEST_DOCKER, or

@@ -578,8 +578,8 @@ func (l *hostLab) attempt(cmd *exec.Cmd, home string) hostAttempt {
 	} else if err != nil {
 		outcome = strings.TrimSpace(outcome + " error")
 	}
-	outcome = strings.NewReplacer(configDir(home), "$CONFIG", l.dir, "$DIR").Replace(outcome)
-	return hostAttempt{Outcome: outcome, Output: output.String() + errorText(err)}
+	folders := strings.NewReplacer(configDir(home), "$CONFIG", l.dir, "$DIR")
+	return hostAttempt{Outcome: folders.Replace(outcome), Output: folders.Replace(output.String() + errorText(err))}
 }
 
 var errHangs = errors.New("killed, it did not end")
