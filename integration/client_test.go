@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -69,15 +71,72 @@ func TestDialContextCarriesAnotherClient(t *testing.T) {
 	})
 }
 
+// switched dials an engine, and another one after become.
+type switched struct {
+	mu    sync.Mutex
+	e     *engines.Engine
+	conns []net.Conn
+}
+
+func (s *switched) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	network, address, _ := strings.Cut(s.e.Host, "://")
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err == nil {
+		s.conns = append(s.conns, conn)
+	}
+	return conn, err
+}
+
+// become ends the connections, as a restart does.
+func (s *switched) become(e *engines.Engine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.e = e
+	for _, conn := range s.conns {
+		conn.Close()
+	}
+	s.conns = nil
+}
+
+// A client lives on when its engine is upgraded, and when it is put back.
+func TestClientOutlivesTheVersionOfItsEngine(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		host := &switched{e: e}
+		client := newClient(t, e, swarm.WithDialer(host.dial))
+		// Most engines would refuse the name, no API before 1.46 has the field.
+		newest := testSpec("-no-name-", "")
+		newest.TaskTemplate.ContainerSpec.OomScoreAdj = 5
+		for _, now := range append(slices.Clone(running), e) {
+			host.become(now)
+			_, err := client.Services.Create(t.Context(), newest, nil)
+			var tooOld *swarm.VersionError
+			if now.APIVersion < "1.46" {
+				require.ErrorAs(t, err, &tooOld)
+				assert.Equal(t, now.APIVersion, tooOld.Have)
+			} else {
+				assert.ErrorIs(t, err, swarm.ErrInvalid, "sent, and refused for its name")
+			}
+			_, err = client.Services.List(t.Context(), nil)
+			require.NoError(t, err)
+			version, err := client.APIVersion(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, now.APIVersion, version)
+		}
+	})
+}
+
 func TestConnectionsAreReused(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		const workers, calls = 64, 20
-		var open, most atomic.Int64
+		var open, most, dialled atomic.Int64
 		client := newClient(t, e, swarm.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
+			dialled.Add(1)
 			now := open.Add(1)
 			for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
 			}
@@ -96,6 +155,8 @@ func TestConnectionsAreReused(t *testing.T) {
 		}
 		group.Wait()
 		assert.LessOrEqual(t, most.Load(), int64(workers))
+		// On a busy machine net/http gives some up, and dials others.
+		assert.LessOrEqual(t, dialled.Load(), int64(4*workers), "of %d calls", 2*workers*calls)
 	})
 }
 

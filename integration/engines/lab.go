@@ -94,17 +94,17 @@ func (l *Lab) Start(ctx context.Context, versions ...string) ([]*Engine, error) 
 }
 
 // StartOne starts an engine of a version under a name, which no other engine of
-// the lab has.
-func (l *Lab) StartOne(ctx context.Context, version, name string) (*Engine, error) {
-	return l.startAt(ctx, version, name, loneAddr)
+// the lab has. The flags are dockerd's.
+func (l *Lab) StartOne(ctx context.Context, version, name string, flags ...string) (*Engine, error) {
+	return l.startAt(ctx, version, name, loneAddr, flags...)
 }
 
-func (l *Lab) startAt(ctx context.Context, version, name, addr string) (*Engine, error) {
+func (l *Lab) startAt(ctx context.Context, version, name, addr string, flags ...string) (*Engine, error) {
 	if err := l.runScript(ctx, "setup", version); err != nil {
 		return nil, fmt.Errorf("engines: set up %s: %w", version, err)
 	}
 	socket := l.path(name, "run", "docker.sock")
-	e := &Engine{Name: name, Host: "unix://" + socket, Addr: addr, lab: l, release: version}
+	e := &Engine{Name: name, Host: "unix://" + socket, Addr: addr, Flags: flags, lab: l, release: version}
 	e.http = httpClient("unix", socket)
 	if err := os.MkdirAll(l.path(name), 0o700); err != nil {
 		return nil, fmt.Errorf("engines: %w", err)

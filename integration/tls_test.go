@@ -1,0 +1,122 @@
+//go:build integration && linux
+
+package integration
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/integration/engines"
+)
+
+// securely starts an engine that speaks TLS, to who has a certificate, on a port of
+// its own network, and gives a client of that port.
+func securely(t *testing.T, version string, owner *authority) (*engines.Engine, func(*tls.Config, ...swarm.Option) *swarm.Client) {
+	t.Helper()
+	name := fmt.Sprintf("%s-%x", version, time.Now().UnixNano())
+	certificate, key, err := owner.issue("localhost")
+	require.NoError(t, err)
+	data := filepath.Join(lab.Dir(), name, "data") // the engine's /var/lib/docker
+	require.NoError(t, writeFiles(filepath.Join(data, "tls"), map[string]string{"ca.pem": owner.pem, "cert.pem": certificate, "key.pem": key}))
+	const folder = "/var/lib/docker/tls/"
+	e, err := lab.StartOne(t.Context(), version, name, "--tlsverify", "--tlscacert="+folder+"ca.pem", "--tlscert="+folder+"cert.pem", "--tlskey="+folder+"key.pem",
+		"--host=unix:///var/run/docker.sock", "--host=tcp://127.0.0.1:2376")
+	require.NoError(t, err)
+	removeAfter(t, e)
+	return e, func(config *tls.Config, opts ...swarm.Option) *swarm.Client {
+		opts = append(opts, swarm.WithHost("tcp://127.0.0.1:2376"), swarm.WithDialer(e.Dial))
+		if config != nil {
+			opts = append(opts, swarm.WithTLS(config))
+		}
+		client, err := swarm.New(opts...)
+		require.NoError(t, err)
+		t.Cleanup(func() { client.Close() })
+		return client
+	}
+}
+
+func TestEngineThatSpeaksTLSIsReachedWithACertificate(t *testing.T) {
+	if withoutLab(t) {
+		return
+	}
+	t.Parallel()
+	owner, err := newAuthority()
+	require.NoError(t, err)
+	stranger, err := newAuthority()
+	require.NoError(t, err)
+	certificate, key, err := owner.issue("client")
+	require.NoError(t, err)
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
+	require.NoError(t, err)
+	trusting := func(a *authority, pairs ...tls.Certificate) *tls.Config {
+		config := &tls.Config{RootCAs: x509.NewCertPool(), Certificates: pairs}
+		config.RootCAs.AddCert(a.certificate)
+		return config
+	}
+	for _, version := range testEngines() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			e, connect := securely(t, version, owner)
+			client := connect(trusting(owner, pair))
+			said, err := client.System.Version(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, e.Version, said.Version)
+			other := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return client.DialContext(ctx, network, address)
+			}}}
+			defer other.CloseIdleConnections()
+			response, err := other.Get("http://engine/_ping")
+			require.NoError(t, err)
+			response.Body.Close()
+			assert.Equal(t, e.APIVersion, response.Header.Get("Api-Version"))
+
+			once := swarm.WithRetry(swarm.RetryPolicy{ReadAttempts: 1})
+			err = connect(trusting(owner), once).System.Ping(t.Context())
+			assert.ErrorIs(t, err, swarm.ErrUnreachable)
+			assert.ErrorContains(t, err, "wants a client certificate")
+			err = connect(trusting(stranger, pair), once).System.Ping(t.Context())
+			assert.ErrorIs(t, err, swarm.ErrUnreachable)
+			assert.ErrorContains(t, err, "signed by unknown authority")
+			err = connect(nil, once).System.Ping(t.Context())
+			assert.ErrorIs(t, err, swarm.ErrProtocol)
+			assert.ErrorContains(t, err, "the engine speaks TLS there")
+		})
+	}
+}
+
+// An HTTP proxy of the environment leads to an engine as well. Not in parallel:
+// there is one environment.
+func TestEngineIsReachedThroughAProxy(t *testing.T) {
+	for _, e := range running {
+		t.Run(e.Name, func(t *testing.T) {
+			asked := make(chan string, 10)
+			proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: e.Client().Transport, Rewrite: func(r *httputil.ProxyRequest) {
+				asked <- r.In.Host
+				r.SetURL(&url.URL{Scheme: "http", Host: "engine"})
+			}})
+			defer proxy.Close()
+			t.Setenv("HTTP_PROXY", proxy.URL)
+			client, err := swarm.New(swarm.WithHost("tcp://engine.example:2375"))
+			require.NoError(t, err)
+			defer client.Close()
+			version, err := client.System.Version(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, e.Version, version.Version)
+			assert.Equal(t, "engine.example:2375", <-asked)
+		})
+	}
+}
