@@ -724,7 +724,7 @@ func TestSwarmSettingArrives(t *testing.T) {
 // them the only manager of a swarm. There are none with SWARM_TEST_HOST.
 func onEveryPair(t *testing.T, test func(t *testing.T, p pair)) {
 	t.Helper()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	t.Parallel()

@@ -7,7 +7,8 @@
 // (see testimage). It needs Linux, root and Debian's apt, and fails where it
 // cannot start them. With SWARM_TEST_HOST=unix:///path or tcp://host:port it
 // starts nothing and runs on that swarm manager alone; each test removes what it
-// has created.
+// has created. Tests that need engines of their own then do nothing; with -v the end
+// of the output names them.
 //
 // Every test runs on every engine, in a subtest named by the engine. The names
 // below that subtest must be the same on all: what only some engines can do is

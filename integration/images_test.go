@@ -32,7 +32,7 @@ import (
 // registry on the network of both. The first engine has the test images.
 func withRegistry(t *testing.T, test func(t *testing.T, nodes []member, registry *engines.Registry)) {
 	t.Helper()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	for _, version := range testEngines() {

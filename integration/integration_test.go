@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func runTests(m *testing.M) (code int, err error) {
 		if err := errors.Join(e.InitSwarm(ctx), e.RememberTasks(ctx), e.LoadImages(ctx)); err != nil {
 			return 1, err
 		}
-		fmt.Printf("engine %s: version %s, API %s\n", e.Name, e.Version, e.APIVersion)
+		fmt.Printf("note: engine %s: version %s, API %s\n", e.Name, e.Version, e.APIVersion)
 	}
 	code = m.Run()
 	for _, e := range running {
@@ -85,10 +87,32 @@ func runOnHost(ctx context.Context, m *testing.M, host string) (int, error) {
 	}
 	running = []*engines.Engine{e}
 	code := m.Run()
+	fmt.Printf("note: engine %s: version %s, API %s\n", e.Name, e.Version, e.APIVersion)
+	if len(idle) > 0 {
+		slices.Sort(idle)
+		fmt.Printf("note: %d tests did nothing, they need engines of their own: %s\n", len(idle), strings.Join(slices.Compact(idle), " "))
+	}
 	if hadImages {
 		return code, nil
 	}
 	return code, e.RemoveImages(context.WithoutCancel(ctx))
+}
+
+var (
+	idleLock sync.Mutex
+	idle     []string // the tests that did nothing with SWARM_TEST_HOST
+)
+
+// withoutLab reports that there are no engines but the one of SWARM_TEST_HOST. The
+// end of the run tells of each test that then did nothing.
+func withoutLab(t *testing.T) bool {
+	if lab != nil {
+		return false
+	}
+	idleLock.Lock()
+	defer idleLock.Unlock()
+	idle = append(idle, t.Name())
+	return true
 }
 
 func testEngines() []string {
@@ -115,7 +139,7 @@ func onEveryEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 // disturbs nobody, it runs beside other tests.
 func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 	t.Helper()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	t.Parallel()

@@ -30,7 +30,7 @@ type member struct {
 // network and in no swarm yet. There are none with SWARM_TEST_HOST.
 func onNodes(t *testing.T, test func(t *testing.T, nodes []member)) {
 	t.Helper()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	t.Parallel()
@@ -351,7 +351,7 @@ func TestFollowedLogsHangOnTheLeader(t *testing.T) {
 
 func TestSwarmOfSeveralVersionsIsOne(t *testing.T) {
 	t.Parallel()
-	if lab == nil || len(testEngines()) < 2 {
+	if withoutLab(t) || len(testEngines()) < 2 {
 		return
 	}
 	versions := testEngines()

@@ -26,7 +26,7 @@ func TestOutcomesAreTrueWhenTheLeaderIsKilled(t *testing.T) {
 }
 
 func killLeaders(t *testing.T, kills int) {
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	for _, version := range testEngines() {

@@ -88,10 +88,15 @@ func TestQuickstartSaysThatThereIsNoSwarmOrThatItIsLocked(t *testing.T) {
 
 func TestQuickstartSaysThatTheEngineIsAWorker(t *testing.T) {
 	t.Parallel()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
-	nodes := startMembers(t, testEngines()[0], testEngines()[0])
-	formSwarm(t, 1, nodes)
-	assert.ErrorContains(t, quickstart(t, io.Discard, "-host", nodes[1].Host), "is a worker; name a manager with -host")
+	for _, version := range testEngines() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			nodes := startMembers(t, version, version)
+			formSwarm(t, 1, nodes)
+			assert.ErrorContains(t, quickstart(t, io.Discard, "-host", nodes[1].Host), "is a worker; name a manager with -host")
+		})
+	}
 }

@@ -47,7 +47,7 @@ func playScripts(t *testing.T, e *engines.Engine, chosen func(script rollouts.Sc
 // A node that goes down is noticed by its swarm after some seconds only, so the
 // tasks that it had run elsewhere after that.
 func TestAWaitSeesANodeGoDownMidWay(t *testing.T) {
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	t.Parallel()

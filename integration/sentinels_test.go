@@ -271,7 +271,7 @@ func TestLogsThatNoDriverKeepsAreNotReadable(t *testing.T) {
 
 func TestLogsOfANodeThatIsDownAreIncomplete(t *testing.T) {
 	t.Parallel()
-	if lab == nil {
+	if withoutLab(t) {
 		return
 	}
 	for _, version := range testEngines() {

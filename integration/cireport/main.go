@@ -1,6 +1,7 @@
 // Cireport judges a test run: it reads the output of `go test -json` from its
 // standard input, prints it readable, and fails if a test or package failed, if
-// a test was skipped, or if no test ran.
+// a test was skipped, or if no test ran. Of tests that pass it prints the lines
+// that begin with "note: ", each once.
 //
 //	go test -json ./... | go run ./integration/cireport [-engines "20.10 26.1 28.5"] [-results FILE] [-failed FILE]
 //
@@ -20,6 +21,7 @@ import (
 	"log"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -81,6 +83,7 @@ type testID struct{ pkg, test string }
 type report struct {
 	out      io.Writer
 	output   map[testID]string // of what has not ended
+	notes    map[string]bool   // that are printed
 	counts   map[string]int    // passed tests by package
 	tests    []testID          // that ran, in the order of their end
 	results  []string          // "pass PACKAGE TEST", in the same order
@@ -92,7 +95,7 @@ type report struct {
 }
 
 func newReport(out io.Writer) *report {
-	return &report{out: out, output: map[testID]string{}, counts: map[string]int{}}
+	return &report{out: out, output: map[testID]string{}, notes: map[string]bool{}, counts: map[string]int{}}
 }
 
 func (r *report) read(in io.Reader) error {
@@ -123,6 +126,7 @@ func (r *report) readLine(line []byte) {
 		fmt.Fprint(r.out, e.Output)
 	case "output":
 		r.keep(id, e.Output)
+		r.printNote(e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			r.endPackage(e)
@@ -139,6 +143,16 @@ func (r *report) keep(id testID, output string) {
 		kept = "…" + kept[len(kept)-maxOutput/2:]
 	}
 	r.output[id] = kept
+}
+
+// noteLine is what a program prints, or what t.Log makes of it.
+var noteLine = regexp.MustCompile(`^(?:\s+\S+\.go:\d+: )?(note: .*)`)
+
+func (r *report) printNote(line string) {
+	if note := noteLine.FindStringSubmatch(line); note != nil && !r.notes[note[1]] {
+		r.notes[note[1]] = true
+		fmt.Fprintln(r.out, note[1])
+	}
 }
 
 func (r *report) endTest(id testID, action string) {

@@ -39,6 +39,19 @@ func TestFailureIsPrintedWithItsOutput(t *testing.T) {
 	assert.NotContains(t, output, "quiet")
 }
 
+func TestNotesArePrintedOnceThoughTheTestPasses(t *testing.T) {
+	problems, output := judge(t, "",
+		`{"Action":"output","Package":"p","Output":"note: engine 28.5: version 29.0\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:12: note: 3 rows\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:13: no note: 4 rows\n"}`,
+		`{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:1: note: 3 rows\n"}`,
+		`{"Action":"pass","Package":"p","Test":"TestA"}`,
+		`{"Action":"pass","Package":"p","Test":"TestB"}`,
+		`{"Action":"pass","Package":"p"}`)
+	assert.Empty(t, problems)
+	assert.True(t, strings.HasPrefix(output, "note: engine 28.5: version 29.0\nnote: 3 rows\nok "), output)
+}
+
 func TestPanicAndBuildOutputArePrinted(t *testing.T) {
 	problems, output := judge(t, "",
 		`{"Action":"build-output","ImportPath":"q","Output":"q.go:1: no such thing\n"}`,

@@ -125,7 +125,7 @@ func (e *Engine) checkVersion() error {
 	if e.release != "28.5" {
 		return fmt.Errorf("engines: %s is engine %s", e.Name, e.Version)
 	}
-	fmt.Fprintf(os.Stderr, "engines: %s has become engine %s\n", e.Name, e.Version)
+	fmt.Fprintf(os.Stderr, "note: Debian's engine %s has become engine %s\n", e.release, e.Version)
 	return nil
 }
 
