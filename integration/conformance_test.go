@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 			// Behaviours leave tasks behind: engine 20.10 never ends those of a job
 			// that is removed, not even to drain a node.
 			e = ownEngine(t, version)
-			require.NoError(t, errors.Join(e.InitSwarm(t.Context()), e.LoadImages(t.Context())))
+			require.NoError(t, errors.Join(e.InitSwarm(t.Context()), e.RememberTasks(t.Context()), e.LoadImages(t.Context())))
 		}
 		target := conformanceTarget(e)
 		target.Borrowed = !e.Owned()
