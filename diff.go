@@ -232,11 +232,17 @@ var stored = fillings{
 	"TaskTemplate.ContainerSpec.Mounts[].Type":                    `"bind"`,
 	"TaskTemplate.ContainerSpec.Mounts[].BindOptions.Propagation": `"rprivate"`,
 	"TaskTemplate.ContainerSpec.Privileges.NoNewPrivileges":       `false`,
+	"TaskTemplate.ContainerSpec.Privileges.Seccomp.Mode":          `"default"`,
+	"TaskTemplate.ContainerSpec.Privileges.AppArmor.Mode":         `"default"`,
 	"TaskTemplate.RestartPolicy.Condition":                        `"any"`,
 	"TaskTemplate.RestartPolicy.MaxAttempts":                      `0`,
 	"EndpointSpec.Mode":                                           `"vip"`,
 	"EndpointSpec.Ports[].Protocol":                               `"tcp"`,
 	"EndpointSpec.Ports[].PublishMode":                            `"ingress"`,
+	"UpdateConfig.FailureAction":                                  `"pause"`,
+	"UpdateConfig.Order":                                          `"stop-first"`,
+	"RollbackConfig.FailureAction":                                `"pause"`,
+	"RollbackConfig.Order":                                        `"stop-first"`,
 }
 
 // understood are all: also those that engines only act by.
@@ -255,10 +261,8 @@ func understand() fillings {
 		maps.Copy(all, fillings{
 			config + "Parallelism":     `1`,
 			config + "Delay":           `0`,
-			config + "FailureAction":   `"pause"`,
 			config + "Monitor":         `5000000000`,
 			config + "MaxFailureRatio": `0`,
-			config + "Order":           `"stop-first"`,
 		})
 	}
 	return all

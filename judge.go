@@ -6,10 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/swarm-go/swarm/internal/wire"
 )
 
 const (
@@ -35,8 +32,9 @@ type judge struct {
 	settledAt time.Time     // since when; zero if it is not
 	lasts     time.Duration // how long it has to last
 
-	compared *Service // the last whose spec was looked at
-	changed  bool     // it is not the one that is waited for
+	networks map[string]string // the names of networks, by ID, that tasks have told
+	compared *Service          // the last whose spec was looked at
+	changed  bool              // it is not the one that is waited for
 }
 
 // verdict is what a look says of a rollout.
@@ -59,6 +57,7 @@ func (j *judge) judge(s *ServiceSnapshot, now time.Time) verdict {
 	} else {
 		done, failure = j.judgeService(s, now)
 	}
+	j.learnNetworks(s.Tasks)
 	if err := j.ofOthers(s.Service); err != nil {
 		done, failure = false, err
 	}
@@ -122,11 +121,9 @@ func (j *judge) nextLook(now time.Time) time.Duration {
 // same state can be success for one change and failure for another: a rollback
 // that was asked for, and an update that was rolled back.
 func (j *judge) ofOthers(service *Service) error {
-	state := updateState(service)
-	asked := j.rollout.Kind == RolloutRollback || j.rollout.Kind == RolloutSettle
-	undone := !asked && (state == RollbackInProgress || state == RollbackCompleted || state == RollbackPaused)
+	state, undone := updateState(service), j.isUndone(service)
 	if service != j.compared {
-		j.compared, j.changed = service, !isSpec(service.Spec, j.rollout.Spec)
+		j.compared, j.changed = service, !isSpec(service.Spec, j.rollout.Spec, j.networks)
 	}
 	switch {
 	case !undone && j.changed, j.isRunAgain(service):
@@ -139,6 +136,32 @@ func (j *judge) ofOthers(service *Service) error {
 		return ErrRolledBack
 	}
 	return nil
+}
+
+// isUndone reports whether a rollback was begun that nobody has asked for.
+func (j *judge) isUndone(service *Service) bool {
+	if j.rollout.Kind == RolloutRollback || j.rollout.Kind == RolloutSettle {
+		return false
+	}
+	state := updateState(service)
+	return state == RollbackInProgress || state == RollbackCompleted || state == RollbackPaused
+}
+
+// learnNetworks notes what the networks of tasks are called: specs hold the names
+// that were sent, and services the IDs.
+func (j *judge) learnNetworks(tasks []Task) {
+	for _, task := range tasks {
+		for _, attachment := range task.NetworksAttachments {
+			network := attachment.Network
+			if _, known := j.networks[network.ID]; known {
+				continue
+			}
+			if j.networks == nil {
+				j.networks = map[string]string{}
+			}
+			j.networks[network.ID], j.compared = network.Spec.Name, nil
+		}
+	}
 }
 
 // isRunAgain reports whether a later run of the job has begun.
@@ -156,69 +179,6 @@ func updateState(service *Service) UpdateState {
 func isMoving(state UpdateState) bool {
 	return state == UpdateInProgress || state == RollbackInProgress
 }
-
-// isSpec reports whether a service has the spec that was sent: engines add
-// their defaults, turn names of networks into IDs, and pin images for old APIs.
-func isSpec(has, sent ServiceSpec) bool {
-	hasTree, err1 := toTree(asSent(has, sent))
-	sentTree, err2 := toTree(asSent(sent, sent))
-	return err1 == nil && err2 == nil && covers(hasTree, sentTree)
-}
-
-// asSent undoes what engines do to a spec that has been sent.
-func asSent(spec, sent ServiceSpec) ServiceSpec {
-	spec.Networks, spec.TaskTemplate.Networks = nil, nil
-	if image := sent.TaskTemplate.ContainerSpec.Image; strings.HasPrefix(spec.TaskTemplate.ContainerSpec.Image, image+"@") {
-		spec.TaskTemplate.ContainerSpec.Image = image
-	}
-	return spec
-}
-
-// covers reports whether has holds everything that wanted does, and nothing more
-// but what engines add.
-func covers(has, wanted wire.Node) bool {
-	switch {
-	case wanted.Kind == wire.Array && has.Kind == wire.Array:
-		return slices.EqualFunc(has.Items, wanted.Items, covers)
-	case wanted.Kind != wire.Object:
-		return has.Equal(wanted)
-	}
-	for _, m := range wanted.Members {
-		value, ok := has.Get(m.Name)
-		switch {
-		case !ok && !isEmpty(m.Value), ok && !covers(value, m.Value):
-			return false
-		case slices.Contains(mapsOfSpecs, m.Name) && len(value.Members) != len(m.Value.Members):
-			return false
-		}
-	}
-	for _, m := range has.Members {
-		if _, ok := wanted.Get(m.Name); !ok && !isAddedByEngines(m) {
-			return false
-		}
-	}
-	return true
-}
-
-func isEmpty(n wire.Node) bool { return n.Kind != wire.Scalar && len(n.Members)+len(n.Items) == 0 }
-
-// isAddedByEngines reports whether a member of a spec may be there although
-// nobody has sent it. They add scalars, objects of such, and the platforms of an
-// image; labels and lists are somebody's.
-func isAddedByEngines(m wire.Member) bool {
-	switch {
-	case isEmpty(m.Value):
-		return true
-	case slices.Contains(mapsOfSpecs, m.Name), m.Value.Kind == wire.Array && m.Name != "Platforms":
-		return false
-	case m.Value.Kind == wire.Object:
-		return !slices.ContainsFunc(m.Value.Members, func(m wire.Member) bool { return !isAddedByEngines(m) })
-	}
-	return true
-}
-
-// mapsOfSpecs are the members of specs whose own members users choose.
-var mapsOfSpecs = []string{"Labels", "Options", "Sysctls", "DriverOpts"}
 
 // judgeService looks at a service whose tasks run until they are stopped.
 func (j *judge) judgeService(s *ServiceSnapshot, now time.Time) (bool, error) {

@@ -54,36 +54,6 @@ func TestTheVerdictDependsOnWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestASpecIsRecognisedWithTheEnginesDefaults(t *testing.T) {
-	sent := ServiceSpec{Name: "web", TaskTemplate: TaskSpec{
-		ContainerSpec: ContainerSpec{Image: "a:1", Env: []string{"A=1"}},
-		Networks:      []NetworkAttachmentConfig{{Target: "front"}},
-	}, EndpointSpec: EndpointSpec{Ports: []PortConfig{{TargetPort: 80}}}}
-	read := sent
-	read.Mode = Replicated(1)
-	read.TaskTemplate.Runtime = "container"
-	read.TaskTemplate.ContainerSpec.Image = "a:1@sha256:abc"
-	read.TaskTemplate.ContainerSpec.Isolation = "default"
-	read.TaskTemplate.Networks = []NetworkAttachmentConfig{{Target: "0123456789"}}
-	read.EndpointSpec = EndpointSpec{Mode: "vip", Ports: []PortConfig{{TargetPort: 80, Protocol: ProtocolTCP, PublishMode: PublishIngress}}}
-	assert.True(t, isSpec(read, sent))
-	assert.True(t, isSpec(sent, sent))
-	changed := read
-	changed.TaskTemplate.ContainerSpec.Env = []string{"A=2"}
-	assert.False(t, isSpec(changed, sent))
-	changed = read
-	changed.EndpointSpec.Ports = nil
-	assert.False(t, isSpec(changed, sent))
-	changed = read
-	changed.Labels = map[string]string{"by": "somebody"}
-	assert.False(t, isSpec(changed, sent), "engines add no labels")
-	changed = read
-	changed.TaskTemplate.Placement = &Placement{Constraints: []string{"node.role==worker"}}
-	assert.False(t, isSpec(changed, sent), "nor constraints")
-	changed.TaskTemplate.Placement = &Placement{Platforms: []Platform{{OS: "linux"}}}
-	assert.True(t, isSpec(changed, sent), "but the platforms of an image")
-}
-
 // aTask is a task of a slot, made n seconds after the beginning.
 func aTask(id string, slot int, n int, state TaskState) Task {
 	desired := TaskRunning

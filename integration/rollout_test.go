@@ -33,6 +33,15 @@ func withPatience(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.Context(), 2*time.Minute)
 }
 
+// assertIsAsSent asserts that nobody has changed the service, as far as a wait sees.
+func assertIsAsSent(t *testing.T, client *swarm.Client, rollout swarm.Rollout, msg ...any) {
+	t.Helper()
+	for _, err := range client.Services.Watch(t.Context(), rollout, nil) {
+		assert.NoError(t, err, msg...)
+		return
+	}
+}
+
 // deploy creates a service and waits until it runs.
 func deploy(t *testing.T, client *swarm.Client, spec swarm.ServiceSpec) string {
 	t.Helper()

@@ -310,7 +310,11 @@ func TestSpecOfEveryModeIsAccepted(t *testing.T) {
 				spec.UpdateConfig = swarm.UpdateConfig{} // engines refuse it for jobs
 				spec.TaskTemplate.ContainerSpec.Args = []string{"-exit", "0"}
 			}
-			id := create(t, client, spec)
+			created, err := client.Services.Create(t.Context(), spec, nil)
+			require.NoError(t, err)
+			id := created.ID
+			removeLater(t, client, id)
+			assertIsAsSent(t, client, created.Rollout, kind)
 			service, err := client.Services.Inspect(t.Context(), id)
 			require.NoError(t, err)
 			assert.Equal(t, kind, service.Spec.Mode.Kind())
