@@ -184,17 +184,27 @@ func isMoving(state UpdateState) bool {
 func (j *judge) judgeService(s *ServiceSnapshot, now time.Time) (bool, error) {
 	t := s.tally()
 	j.seen.Running, j.seen.Desired, j.seen.UpToDate, j.seen.Outdated = t.running, t.desired, t.upToDate, t.outdated
-	j.seen.Tasks, j.seen.Reasons = t.tasks, reasonsOf(s.Tasks)
+	j.seen.Tasks, j.seen.Reasons = t.tasks, reasonsOf(j.tasksToBlame(s))
 	global := s.Service.Spec.Mode.Kind() == ModeGlobal
 	moving := isMoving(updateState(s.Service))
 	switch begun := now.Sub(j.began) >= statusDelay; {
 	case global && t.desired == 0 && now.Sub(j.began) >= noNodeDelay:
+		j.seen.Reasons = append(j.seen.Reasons, s.whyNowhere()...)
 		return false, ErrNoEligibleNode
 	case begun && !moving && t.deadForGood > 0:
 		return false, ErrTasksFailed
 	}
 	j.settle(s.Service, t.asWanted() && (t.desired > 0 || !global), now)
 	return j.seen.Settled && !moving && now.Sub(j.settledAt) >= j.lasts && now.Sub(j.began) >= statusDelay, nil
+}
+
+// tasksToBlame are those that can tell why a rollout does not get on: the ones of
+// the wanted spec, which after a rollback by the engine is not what the service has.
+func (j *judge) tasksToBlame(s *ServiceSnapshot) []Task {
+	if j.isUndone(s.Service) {
+		return s.Tasks
+	}
+	return slices.DeleteFunc(slices.Clone(s.Tasks), func(task Task) bool { return !s.UpToDate[task.ID] })
 }
 
 // settle notes since when everything is as wanted. The same tasks must have run
@@ -272,7 +282,8 @@ func (j *judge) judgeJob(s *ServiceSnapshot, now time.Time) (bool, error) {
 	switch {
 	case j.seen.Running >= j.seen.Desired && j.seen.Desired > 0 && begun:
 		return true, nil
-	case s.Service.Spec.Mode.Kind() == ModeGlobalJob && j.seen.Desired == 0 && now.Sub(j.began) >= noNodeDelay:
+	case job == nil && j.seen.Desired == 0 && now.Sub(j.began) >= noNodeDelay:
+		j.seen.Reasons = append(j.seen.Reasons, s.whyNowhere()...)
 		return false, ErrNoEligibleNode
 	}
 	if attempts, bounded := maxRestarts(s.Service.Spec.TaskTemplate.RestartPolicy); bounded {

@@ -33,7 +33,8 @@ type Progress struct {
 	// Tasks are the current tasks, one a slot or node, in that order, with their
 	// states and errors; for jobs all of the run.
 	Tasks []Task
-	// Reasons are why tasks do not run, as their nodes word it, each once.
+	// Reasons are why tasks do not run, as their nodes word it, each once; why there
+	// are none, if no node takes any.
 	Reasons []string
 	// Settled is set when everything is as wanted and only has to last.
 	Settled bool

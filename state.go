@@ -470,6 +470,25 @@ func (s *ServiceSnapshot) expectedNodes(having []Task) map[string]bool {
 	return expected
 }
 
+// whyNowhere says why no node takes the tasks of a global service, if the nodes are
+// known.
+func (s *ServiceSnapshot) whyNowhere() []string {
+	taking := 0
+	for _, node := range s.Nodes {
+		if node.takesTasks() {
+			taking++
+		}
+	}
+	switch placement := s.Service.Spec.TaskTemplate.Placement; {
+	case taking > 0 && placement != nil:
+		constraints := strings.Join(placement.Constraints, ", ")
+		return []string{printable(clip(fmt.Sprintf("none of %d nodes that take tasks meets its constraints: %s", taking, constraints), 256))}
+	case taking == 0 && len(s.Nodes) > 0:
+		return []string{fmt.Sprintf("none of %d nodes takes tasks: they are not ready, or not active", len(s.Nodes))}
+	}
+	return nil
+}
+
 // tasksOfRun are the tasks of one run of a job, in order.
 func (s *ServiceSnapshot) tasksOfRun(iteration uint64) []Task {
 	return slices.DeleteFunc(NewTaskSet(s.Tasks), func(task Task) bool {
