@@ -280,7 +280,7 @@ func (j *judge) judgeJob(s *ServiceSnapshot, now time.Time) (bool, error) {
 	}
 	begun := now.Sub(j.began) >= statusDelay // the engine may still be making tasks for more nodes
 	switch {
-	case j.seen.Running >= j.seen.Desired && j.seen.Desired > 0 && begun:
+	case j.seen.Running >= j.seen.Desired && (j.seen.Desired > 0 || job != nil) && begun:
 		return true, nil
 	case job == nil && j.seen.Desired == 0 && now.Sub(j.began) >= noNodeDelay:
 		j.seen.Reasons = append(j.seen.Reasons, s.whyNowhere()...)

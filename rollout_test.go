@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/swarm-go/swarm"
+	"github.com/swarm-go/swarm/internal/specchanges"
 	"github.com/swarm-go/swarm/swarmtest"
 )
 
@@ -235,6 +238,107 @@ func TestAnyConditionIsWaitedFor(t *testing.T) {
 		})
 		assert.ErrorIs(t, client.Services.WaitFor(t.Context(), "web", running(3)), swarm.ErrNotFound)
 		removing.Wait()
+	})
+}
+
+// A wait knows what it has sent, whatever engines make of it, and what somebody else
+// has written on top.
+func TestAWaitKnowsEverySpecThatItHasSent(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		objects, err := specchanges.MakeObjects(t.Context(), client)
+		require.NoError(t, err)
+		look := func(rollout swarm.Rollout) error {
+			for _, err := range client.Services.Watch(t.Context(), rollout, nil) {
+				return err
+			}
+			return nil
+		}
+		for i, change := range objects.Changes() {
+			if change.Needs > 51 {
+				continue
+			}
+			spec := objects.Base(strconv.Itoa(i))
+			plain := created(t, client, objects.Base(strconv.Itoa(i)))
+			before, err := client.Services.Inspect(t.Context(), plain.ServiceID)
+			require.NoError(t, err)
+			change.Make(&spec)
+			sent, err := client.Services.Modify(t.Context(), plain.ServiceID, func(s *swarm.Service) error { s.Spec = spec; return nil }, nil)
+			require.NoError(t, err, change.Name)
+			assert.NoError(t, look(sent.Rollout), change.Name)
+			after, err := client.Services.Inspect(t.Context(), plain.ServiceID)
+			require.NoError(t, err)
+			if len(swarm.DiffSpec(before.Spec, after.Spec)) > 0 && !strings.HasPrefix(change.Name, "empty ") { // which means nothing
+				assert.ErrorIs(t, look(plain), swarm.ErrSuperseded, change.Name)
+			}
+		}
+	})
+}
+
+// The network of a name is another one when somebody has changed it.
+func TestANetworkThatIsExchangedIsSeen(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		for _, name := range []string{"front", "back"} {
+			_, err := client.Networks.Create(t.Context(), swarm.NetworkSpec{Name: name, Attachable: true})
+			require.NoError(t, err)
+		}
+		spec := service("web", swarm.Replicated(2))
+		spec.PutNetwork(swarm.NetworkAttachmentConfig{Target: "front"})
+		rollout := created(t, client, spec)
+		require.NoError(t, waitFor(t, client, rollout, time.Minute))
+		change, err := client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error {
+			s.Spec.TaskTemplate.Networks = []swarm.NetworkAttachmentConfig{{Target: "back"}}
+			return nil
+		}, nil)
+		require.NoError(t, err)
+		assert.ErrorIs(t, waitFor(t, client, rollout, time.Minute), swarm.ErrSuperseded)
+		require.NoError(t, waitFor(t, client, change.Rollout, time.Minute))
+	})
+}
+
+// The tasks of an update that failed are no reason for anything later.
+func TestReasonsAreThoseOfTheWantedSpec(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		engine.Image("exits:3", exits(3))
+		require.NoError(t, waitFor(t, client, created(t, client, service("web", swarm.Replicated(1))), time.Minute))
+		failed, err := client.Services.SetImage(t.Context(), "web", "exits:3", nil)
+		require.NoError(t, err)
+		require.ErrorContains(t, waitFor(t, client, failed.Rollout, time.Minute), "non-zero exit (3)")
+		fixed, err := client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error {
+			s.Spec = nowhere(s.Spec)
+			s.Spec.TaskTemplate.ContainerSpec.Image = "web:2"
+			return nil
+		}, nil)
+		require.NoError(t, err)
+		err = waitFor(t, client, fixed.Rollout, time.Minute)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotContains(t, err.Error(), "non-zero exit")
+		assert.ErrorContains(t, err, "no suitable node")
+	})
+}
+
+func TestNoEligibleNodeSaysWhy(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		for _, mode := range []swarm.ServiceMode{swarm.Global(), swarm.GlobalJob()} {
+			err := waitFor(t, client, created(t, client, nowhere(service(string(mode.Kind()), mode))), time.Minute)
+			assert.ErrorIs(t, err, swarm.ErrNoEligibleNode)
+			assert.ErrorContains(t, err, "none of 1 nodes that take tasks meets its constraints: node.labels.nope==1")
+		}
+		rollout := created(t, client, service("drained", swarm.Global()))
+		require.NoError(t, client.Nodes.Drain(t.Context(), "node-1", nil))
+		assert.ErrorContains(t, waitFor(t, client, rollout, time.Minute), "none of 1 nodes takes tasks")
+	})
+}
+
+func TestAJobIsScaledToZero(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		created(t, client, service("job", swarm.ReplicatedJob(2, 2))) // runs until it is stopped
+		time.Sleep(time.Second)
+		change, err := client.Services.Scale(t.Context(), "job", 0, &swarm.ServiceModifyOptions{RerunJob: true})
+		require.NoError(t, err)
+		require.NoError(t, waitFor(t, client, change.Rollout, time.Minute))
+		snapshot, err := client.Services.Snapshot(t.Context(), "job")
+		require.NoError(t, err)
+		assert.Equal(t, swarm.StateComplete, snapshot.State())
 	})
 }
 

@@ -99,7 +99,7 @@ func replicas(n uint64) edit {
 		case s.Mode.Replicated != nil:
 			s.Mode = swarm.Replicated(n)
 		case s.Mode.ReplicatedJob != nil:
-			s.Mode = swarm.ReplicatedJob(max(n, 1), max(n, 1))
+			s.Mode = swarm.ReplicatedJob(n, n)
 		}
 	}
 }
