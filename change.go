@@ -97,7 +97,8 @@ func (s *ServiceClient) SetImage(ctx context.Context, ref, image string, opts *S
 }
 
 // Scale sets the number of tasks of a replicated service; tasks that run are
-// left alone. For a replicated job it sets how often it must complete, and runs it
+// left alone. A [StoppedLabel] goes, unless the service has no tasks and gets none.
+// For a replicated job it sets how often it must complete, and runs it
 // again, which the options must allow. A global service has as many tasks as
 // nodes: scaling it is [ErrInvalid], and nothing is sent.
 //
@@ -107,6 +108,9 @@ func (s *ServiceClient) Scale(ctx context.Context, ref string, tasks uint64, opt
 	return s.change(ctx, op, ref, func(service *Service) error {
 		switch mode := &service.Spec.Mode; mode.Kind() {
 		case ModeReplicated:
+			if tasks > 0 || replicasOf(*mode) > 0 { // it is not what Stop has left any more
+				service.Spec.DropLabel(StoppedLabel)
+			}
 			mode.Replicated = &ReplicatedService{Replicas: new(tasks)}
 		case ModeReplicatedJob:
 			mode.ReplicatedJob.TotalCompletions = new(tasks)
@@ -219,6 +223,15 @@ func (s *ServiceClient) RemoveAndWait(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.removeWithTasks(ctx, op, ref, service); err != nil {
+		return err
+	}
+	return s.waitEnded(ctx, op, ref, service)
+}
+
+// removeWithTasks removes a service so that its tasks are ended too. It does not
+// wait for that, if it need not.
+func (s *ServiceClient) removeWithTasks(ctx context.Context, op, ref string, service *Service) error {
 	call := &call{op: op, object: ref, to: to("/services/{id}", service.ID)}
 	agreed, err := s.client.agreed(ctx, call)
 	if err != nil {
@@ -229,10 +242,7 @@ func (s *ServiceClient) RemoveAndWait(ctx context.Context, ref string) error {
 			return err
 		}
 	}
-	if err := s.client.remove(ctx, call); err != nil {
-		return err
-	}
-	return s.waitEnded(ctx, op, ref, service)
+	return s.client.remove(ctx, call)
 }
 
 // endsRemovedJobs is the API of the oldest engine known to end the tasks of jobs

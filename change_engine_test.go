@@ -37,6 +37,26 @@ func updates(engine *swarmtest.Engine) (count int) {
 	return count
 }
 
+// What was scaled since it was stopped has forgotten how many tasks it had.
+func TestWhatWasScaledIsNotStoppedAnyMore(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		ctx := t.Context()
+		webService(t, client, swarm.Replicated(3))
+		_, err := client.Services.Stop(ctx, "web", nil)
+		require.NoError(t, err)
+		same, err := client.Services.Scale(ctx, "web", 0, nil)
+		require.NoError(t, err)
+		assert.False(t, same.Changed)
+		scaled, err := client.Services.Scale(ctx, "web", 5, nil)
+		require.NoError(t, err)
+		assert.Empty(t, scaled.Rollout.Spec.Labels)
+		_, err = client.Services.Scale(ctx, "web", 0, nil)
+		require.NoError(t, err)
+		_, err = client.Services.Start(ctx, "web", nil)
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+	})
+}
+
 func TestStartBringsBackWhatStopRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := swarmtest.Start(t)
