@@ -16,7 +16,8 @@ const (
 	// RemoveOnSuccess removes a job that is complete.
 	RemoveOnSuccess JobRemoval = "on-success"
 	// RemoveAlways removes the job whatever has become of it, also when it is
-	// waited for no longer.
+	// waited for no longer. Only if its tasks cannot be read it is left there: the
+	// error and Removed of the result say so.
 	RemoveAlways JobRemoval = "always"
 )
 
@@ -30,7 +31,9 @@ type RunJobOptions struct {
 	AuthFrom AuthSource
 	// Pin says whether the image is pinned to its digest. Zero is [PinOff].
 	Pin PinMode
-	// Remove says when the job is removed. Its tasks go with it, and their logs.
+	// Remove says when the job is removed. Its tasks go with it, and their logs;
+	// those that still run are ended on old engines too, as
+	// [ServiceClient.RemoveAndWait] does it.
 	Remove JobRemoval
 	// MaxLogBytes is how much is kept of each stream of each task, from its
 	// beginning. Zero means 64 KiB, a negative number that no logs are read.
@@ -104,15 +107,37 @@ func (s *ServiceClient) RunJob(ctx context.Context, spec ServiceSpec, opts *RunJ
 	return result, errors.Join(err, s.finishJob(ctx, result, err, opts))
 }
 
-// startJob creates a job, or has it run again.
+// startJob creates a job, or has the one that there is run again. It looks first:
+// when the answer to the creation is lost, a job that was there before cannot be
+// told from the new one.
 func (s *ServiceClient) startJob(ctx context.Context, spec ServiceSpec, opts *RunJobOptions) (*JobResult, error) {
+	if spec.Name != "" {
+		there, err := s.find(ctx, "run job", spec.Name)
+		switch {
+		case err == nil && there.Spec.Name == spec.Name:
+			return s.rerunJob(ctx, spec, opts)
+		case err != nil && !isAbsent(err):
+			return nil, err
+		}
+	}
 	created, err := s.Create(ctx, spec, &ServiceCreateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, Pin: opts.Pin})
-	if err == nil {
+	switch lost, unknown := errors.AsType[*OutcomeUnknownError](err); {
+	case err == nil:
 		return &JobResult{ServiceID: created.ID, Rollout: created.Rollout, Created: true}, nil
+	case unknown && errors.Is(err, ErrNameConflict):
+		r, resolveErr := lost.Resolve(ctx) // it was not there before
+		if resolveErr != nil || r.Outcome != OutcomeApplied {
+			return nil, err
+		}
+		return &JobResult{ServiceID: r.ID, Rollout: r.Change.Rollout, Created: true}, nil
+	case errors.Is(err, ErrNameConflict) && spec.Name != "":
+		return s.rerunJob(ctx, spec, opts) // somebody else came first
 	}
-	if !errors.Is(err, ErrNameConflict) || spec.Name == "" {
-		return nil, err
-	}
+	return nil, err
+}
+
+// rerunJob has the job of that name run again, with that spec.
+func (s *ServiceClient) rerunJob(ctx context.Context, spec ServiceSpec, opts *RunJobOptions) (*JobResult, error) {
 	change, err := s.Modify(ctx, spec.Name, func(service *Service) error {
 		if has, shall := service.Spec.Mode.Kind(), spec.Mode.Kind(); has != shall {
 			return &Error{Op: "run job", Object: spec.Name, Message: "there is a " + string(has) + " service of that name", kind: ErrImmutable}
@@ -131,23 +156,34 @@ func (s *ServiceClient) startJob(ctx context.Context, spec ServiceSpec, opts *Ru
 // cleanUpTime bounds what is still done when ctx is over.
 const cleanUpTime = 30 * time.Second
 
-// finishJob collects what a job has left, and removes it if that is wanted.
+// inSpareTime is ctx, or if that is over some time after it.
+func inSpareTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+}
+
+// finishJob collects what a job has left, and removes it if that is wanted and
+// nothing is lost by it.
 func (s *ServiceClient) finishJob(ctx context.Context, result *JobResult, outcome error, opts *RunJobOptions) error {
 	if errors.Is(outcome, ErrRemoved) {
 		result.Removed = true
 		return nil
 	}
-	if ctx.Err() != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-		defer cancel()
+	collecting, cancel := inSpareTime(ctx)
+	err := s.collect(collecting, result, opts.MaxLogBytes)
+	cancel()
+	if err != nil || opts.Remove != RemoveAlways && (opts.Remove != RemoveOnSuccess || outcome != nil) {
+		return err
 	}
-	err := s.collect(ctx, result, opts.MaxLogBytes)
-	if opts.Remove == RemoveAlways || opts.Remove == RemoveOnSuccess && outcome == nil {
-		removal := s.Remove(ctx, result.ServiceID)
-		result.Removed = removal == nil
-		err = errors.Join(err, removal)
+	removing, cancel := inSpareTime(ctx)
+	defer cancel()
+	service, err := s.find(removing, "remove job", result.ServiceID)
+	if err == nil {
+		err = s.removeWithTasks(removing, "remove job", result.ServiceID, service)
 	}
+	result.Removed = err == nil
 	return err
 }
 

@@ -145,3 +145,62 @@ func TestAJobIsCompleteThoughItsLogsCannotBeRead(t *testing.T) {
 		assert.Equal(t, 0, *result.Tasks[0].ExitCode)
 	})
 }
+
+// A job of that name and spec that was there before is no answer to a creation whose
+// answer is lost.
+func TestAJobIsNotMistakenForOneThatRanBefore(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		first, err := client.Services.RunJob(t.Context(), job(engine, 0), nil)
+		require.NoError(t, err)
+		engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: swarmtest.CutAnswer(), Times: 1})
+		second, err := client.Services.RunJob(t.Context(), job(engine, 0), nil)
+		require.NoError(t, err)
+		assert.False(t, second.Created)
+		assert.EqualValues(t, 1, second.Rollout.JobIteration)
+		require.Len(t, second.Tasks, 2)
+		assert.NotEqual(t, first.Tasks[0].Task.ID, second.Tasks[0].Task.ID)
+	})
+}
+
+// A manager that asks its next leader again calls a conflict what was done.
+func TestAJobRunsOnceThoughItsCreationIsCalledAConflict(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: asksTwice, Times: 1})
+		result, err := client.Services.RunJob(t.Context(), job(engine, 0), nil)
+		require.NoError(t, err)
+		assert.True(t, result.Created)
+		assert.Zero(t, result.Rollout.JobIteration)
+		service, err := client.Services.Inspect(t.Context(), "job")
+		require.NoError(t, err)
+		assert.Zero(t, service.JobStatus.JobIteration.Index)
+	})
+}
+
+// Old engines go on running the tasks of jobs that are removed.
+func TestAJobThatIsRemovedRunsNothingAnyMore(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		spec := service("job", swarm.ReplicatedJob(2, 2)) // runs until it is stopped
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		result, err := client.Services.RunJob(ctx, spec, &swarm.RunJobOptions{Remove: swarm.RemoveAlways, MaxLogBytes: -1})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.True(t, result.Removed)
+		time.Sleep(time.Minute)
+		tasks, err := client.Tasks.List(t.Context(), nil)
+		require.NoError(t, err)
+		for _, task := range tasks {
+			assert.True(t, task.Status.State.Terminal(), task.Status.State)
+		}
+	}, swarmtest.WithRelease(swarmtest.Engine2010))
+}
+
+func TestAJobWhoseTasksCannotBeReadIsNotRemoved(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		engine.Inject(swarmtest.Fault{Path: "/tasks", Effect: swarmtest.Refuse(http.StatusForbidden, "not you")})
+		result, err := client.Services.RunJob(t.Context(), job(engine, 0), &swarm.RunJobOptions{Remove: swarm.RemoveAlways})
+		assert.ErrorIs(t, err, swarm.ErrForbidden)
+		assert.False(t, result.Removed)
+		_, err = client.Services.Inspect(t.Context(), "job")
+		assert.NoError(t, err)
+	})
+}

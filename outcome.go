@@ -87,7 +87,8 @@ const (
 // Resolve goes on looking until there is one.
 //
 // What is compared is the object: that a service of this name and spec exists
-// counts as its creation, whoever made it. The error is that of the engine, or of
+// counts as its creation, whoever made it, if it is not older than the call by more
+// than a minute. The error is that of the engine, or of
 // ctx when it is done first; the outcome is as unknown then as before. Of what was
 // asked for with [Client.Do] nobody knows where to look: it is
 // [OutcomeUnknowable].
@@ -251,8 +252,14 @@ func (c *comparer) same(has, sent *ServiceSpec) bool {
 	return has.TaskTemplate.ForceUpdate == sent.TaskTemplate.ForceUpdate && len(DiffSpec(*has, spec)) == 0
 }
 
-// lookAtCreation tells whether there is a service of this name and spec.
+// clockSkew is how far the clocks of this machine and of the swarm's leader may be
+// apart without harm.
+const clockSkew = time.Minute
+
+// lookAtCreation tells whether there is a service of this name and spec, which is
+// not older than the call.
 func (s *ServiceClient) lookAtCreation(op string, spec ServiceSpec, pin *ImagePin) look {
+	began := time.Now()
 	return func(ctx context.Context) (Resolution, bool, error) {
 		if spec.Name == "" {
 			return unknowable("", "it had no name to look for")
@@ -269,6 +276,8 @@ func (s *ServiceClient) lookAtCreation(op string, spec ServiceSpec, pin *ImagePi
 		switch {
 		case is.err != nil:
 			return Resolution{}, false, is.err
+		case asked && now.CreatedAt.Before(began.Add(-clockSkew)):
+			return unknowable(now.ID, "there is a service of this name and spec, but it is older, or the clocks are wrong")
 		case asked:
 			r, final, err := applied(now.ID, "there is a service of this name and spec")
 			r.Change = &ServiceChange{ID: now.ID, Changed: true, Rollout: Rollout{ServiceID: now.ID, Kind: RolloutCreate, Spec: spec}, Pin: pin}

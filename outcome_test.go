@@ -588,6 +588,26 @@ func TestResolveOfACreationLooksAtNameAndContent(t *testing.T) {
 	}
 }
 
+// A service that was there long before the call is not what the call has made, though
+// its answer was lost.
+func TestAnOldServiceIsNotOnesOwnCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t)
+		client := engine.Client()
+		createWeb(t, client)
+		time.Sleep(time.Hour)
+		engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: swarmtest.CutAnswer(), Times: 1})
+		_, err := client.Services.Create(t.Context(), serviceSpec("web", "web:1"), nil)
+		require.ErrorIs(t, err, swarm.ErrNameConflict)
+		lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+		require.True(t, ok)
+		r, err := lost.Resolve(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, swarm.OutcomeUnknowable, r.Outcome)
+		assert.Contains(t, r.Reason, "older")
+	})
+}
+
 // What engines have begun they finish, though the client has gone away.
 func TestResolveWaitsForWhatMayStillCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
