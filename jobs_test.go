@@ -185,6 +185,7 @@ func TestAJobThatIsRemovedRunsNothingAnyMore(t *testing.T) {
 		result, err := client.Services.RunJob(ctx, spec, &swarm.RunJobOptions{Remove: swarm.RemoveAlways, MaxLogBytes: -1})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.True(t, result.Removed)
+		assert.Equal(t, 1, updates(engine), "a run without tasks")
 		time.Sleep(time.Minute)
 		tasks, err := client.Tasks.List(t.Context(), nil)
 		require.NoError(t, err)

@@ -25,6 +25,11 @@ const (
 type judge struct {
 	rollout   Rollout
 	stableFor time.Duration
+	// maxFailures is how many tasks may fail, 0 any number.
+	maxFailures uint64
+
+	failures uint64          // tasks that have failed since the first look
+	counted  map[string]bool // by ID, also those that had failed before it
 
 	began     time.Time
 	seen      Progress      // the last look
@@ -58,6 +63,9 @@ func (j *judge) judge(s *ServiceSnapshot, now time.Time) verdict {
 		done, failure = j.judgeService(s, now)
 	}
 	j.learnNetworks(s.Tasks)
+	if j.countFailures(s); j.maxFailures > 0 && j.failures > j.maxFailures && failure == nil {
+		done, failure = false, ErrTasksFailed
+	}
 	if err := j.ofOthers(s.Service); err != nil {
 		done, failure = false, err
 	}
@@ -205,6 +213,27 @@ func (j *judge) tasksToBlame(s *ServiceSnapshot) []Task {
 		return s.Tasks
 	}
 	return slices.DeleteFunc(slices.Clone(s.Tasks), func(task Task) bool { return !s.UpToDate[task.ID] })
+}
+
+// countFailures counts the tasks of the wanted spec, of a job those of the run, that
+// have failed since the first look.
+func (j *judge) countFailures(s *ServiceSnapshot) {
+	first, tasks := j.counted == nil, j.tasksToBlame(s)
+	if first {
+		j.counted = map[string]bool{}
+	}
+	if j.seen.Job {
+		tasks = j.seen.Tasks
+	}
+	for _, task := range tasks {
+		if !task.hasFailed() || j.counted[task.ID] {
+			continue
+		}
+		j.counted[task.ID] = true
+		if !first {
+			j.failures++
+		}
+	}
 }
 
 // settle notes since when everything is as wanted. The same tasks must have run

@@ -46,8 +46,9 @@ const (
 	// OutcomeApplied: the change was made. What was asked for is so, or has been so
 	// until somebody changed it again.
 	OutcomeApplied Outcome = "applied"
-	// OutcomeNotApplied: the change was not made and will not be. It can be asked
-	// for again.
+	// OutcomeNotApplied: nothing is left of the change, and nothing will come of it:
+	// it was not made, or others have put back all that it had changed. It can be
+	// asked for again.
 	OutcomeNotApplied Outcome = "not applied"
 	// OutcomeUnknowable: it cannot be told. Others have changed the object since, or
 	// it does not show what was asked for, as secrets do not.
@@ -210,6 +211,8 @@ func (s *ServiceClient) compareUpdate(ctx context.Context, op string, before, no
 		return unknowable(now.ID, "the engine has rolled back an update, perhaps this one")
 	case askedBefore:
 		return applied(now.ID, "others have written it after that")
+	case wasBefore && now.JobStatus != nil && before.JobStatus != nil && now.JobStatus.JobIteration.Index > before.JobStatus.JobIteration.Index+1:
+		return unknowable(now.ID, "the job has been run more than once since")
 	case wasBefore:
 		return notApplied(now.ID, "others have written it instead")
 	}

@@ -503,6 +503,36 @@ func toImage(image string) func(*testing.T, *swarm.Client) {
 	}
 }
 
+// A job that was put back by others and changed again has run all the same.
+func TestResolveCountsTheRunsOfAJob(t *testing.T) {
+	for done, want := range map[bool]swarm.Outcome{true: swarm.OutcomeUnknowable, false: swarm.OutcomeNotApplied} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := swarmtest.Start(t)
+			client := engine.Client()
+			spec := serviceSpec("web", "web:1")
+			spec.Mode = swarm.ReplicatedJob(1, 0)
+			_, err := client.Services.Create(t.Context(), spec, nil)
+			require.NoError(t, err)
+			fault := engine.Inject(swarmtest.Fault{Method: http.MethodPost, Effect: map[bool]swarmtest.Effect{true: swarmtest.CutAnswer(), false: swarmtest.Cut()}[done]})
+			_, err = client.Services.SetImage(t.Context(), "web", "web:2", &swarm.ServiceModifyOptions{RerunJob: true})
+			fault.Remove()
+			lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+			require.True(t, ok)
+			others := func(edit func(*swarm.ServiceSpec)) {
+				_, err := client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error { edit(&s.Spec); return nil }, &swarm.ServiceModifyOptions{RerunJob: true})
+				require.NoError(t, err)
+			}
+			if done {
+				others(func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Image = "web:1" })
+			}
+			others(func(s *swarm.ServiceSpec) { s.PutLabel("b", "1") })
+			r, err := lost.Resolve(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, want, r.Outcome, r.Reason)
+		})
+	}
+}
+
 // An update that the engine has rolled back by itself leaves no trace of whose it
 // was.
 func TestResolveDoesNotGuessWhoseUpdateWasRolledBack(t *testing.T) {

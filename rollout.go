@@ -66,7 +66,7 @@ var (
 	// ErrRemoved: the service is gone.
 	ErrRemoved error = &notFoundError{sentinel{"service was removed"}}
 	// ErrTasksFailed: tasks have failed and their restart policy lets nothing take
-	// their place.
+	// their place, or more have failed than MaxTaskFailures of the [WaitOptions].
 	ErrTasksFailed error = &preconditionError{sentinel{"tasks have failed for good"}}
 	// ErrJobFailed: a task of the job has failed more often than its restart
 	// policy allows.
@@ -102,9 +102,15 @@ func (e *RolloutError) Unwrap() error { return e.Err }
 type WaitOptions struct {
 	// StableFor is how long everything must stay as wanted. Zero means as long as
 	// the engine itself looks at new tasks: Monitor of the UpdateConfig, after a
-	// rollback of the RollbackConfig, else 5s. A change that replaces no task is
-	// done as soon as it is seen. Jobs are done when they are complete.
+	// rollback of the RollbackConfig, else 5s. If a change has replaced no task, and
+	// all have run for longer than that, it is done after the half second in which
+	// the engine may still begin an update. Jobs are done when they are complete.
 	StableFor time.Duration
+	// MaxTaskFailures is how many tasks of the wanted spec may fail, from the first
+	// look on, before the wait ends with [ErrTasksFailed]; a task that is replaced
+	// counts as often as it has failed. Zero, the default, means any number: what
+	// counts is what the engine does about it, and ctx.
+	MaxTaskFailures uint64
 }
 
 // CurrentRollout names whatever is going on with a service now, to be waited for
@@ -250,18 +256,25 @@ func (s *ServiceClient) Watch(ctx context.Context, rollout Rollout, opts *WaitOp
 
 // watch yields the progress of a rollout.
 func (s *ServiceClient) watch(ctx context.Context, bell *bell, rollout Rollout, opts *WaitOptions, yield func(Progress, error) bool) {
-	j := &judge{rollout: rollout, stableFor: cmp.Or(opts, &WaitOptions{}).StableFor}
+	opts = cmp.Or(opts, &WaitOptions{})
+	j := &judge{rollout: rollout, stableFor: opts.StableFor, maxFailures: opts.MaxTaskFailures}
 	l := newLookout(s.client, "watch rollout", bell, rollout.ServiceID)
 	defer l.close()
-	last := ""
+	last, doubted := "", false
 	for {
+		var verdict verdict
 		snapshot, err := l.look(ctx)
 		if err != nil {
-			yield(Progress{}, j.failed(ctx, err))
-			return
+			verdict.err = j.failed(ctx, err)
+		} else {
+			verdict = j.judge(snapshot, time.Now())
 		}
-		verdict := j.judge(snapshot, time.Now())
 		if verdict.final && !l.all { // by what may be old news
+			l.lookAtAll()
+			continue
+		}
+		if isDoubtful(verdict.err) && !doubted && pause(ctx, doubtPause) == nil {
+			doubted = true
 			l.lookAtAll()
 			continue
 		}
@@ -269,6 +282,7 @@ func (s *ServiceClient) watch(ctx context.Context, bell *bell, rollout Rollout, 
 			yield(Progress{}, verdict.err)
 			return
 		}
+		doubted = false
 		if text := j.seen.fingerprint(); text != last {
 			last = text
 			if !yield(j.seen, nil) {
@@ -285,6 +299,13 @@ func (s *ServiceClient) watch(ctx context.Context, bell *bell, rollout Rollout, 
 		}
 	}
 }
+
+// doubtPause is how long a new leader may not know what the old one has done last.
+const doubtPause = 2 * time.Second
+
+// isDoubtful reports whether an end is looked at twice: a service that is gone, or
+// has an older spec, may be one that a new leader does not know yet.
+func isDoubtful(err error) bool { return errors.Is(err, ErrRemoved) || errors.Is(err, ErrSuperseded) }
 
 // explain is the error of somebody who waited for a condition in vain.
 func (l *lookout) explain(ctx context.Context, err error) error {

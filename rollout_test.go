@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,6 +327,55 @@ func TestNoEligibleNodeSaysWhy(t *testing.T) {
 		rollout := created(t, client, service("drained", swarm.Global()))
 		require.NoError(t, client.Nodes.Drain(t.Context(), "node-1", nil))
 		assert.ErrorContains(t, waitFor(t, client, rollout, time.Minute), "none of 1 nodes takes tasks")
+	})
+}
+
+// A new leader does not know for a moment what the old one has done last.
+func TestAnAnswerOfBeforeIsNotTheEnd(t *testing.T) {
+	for name, effect := range map[string]swarmtest.Effect{
+		"it is gone":        swarmtest.Refuse(http.StatusNotFound, "service web not found"),
+		"it has an old one": answerOld(),
+	} {
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			require.NoError(t, waitFor(t, client, created(t, client, service("web", swarm.Replicated(1))), time.Minute))
+			old, err := client.Services.Inspect(t.Context(), "web")
+			require.NoError(t, err)
+			oldAnswer.Store(old)
+			change, err := client.Services.SetImage(t.Context(), "web", "web:2", nil)
+			require.NoError(t, err)
+			fault := engine.Inject(swarmtest.Fault{Method: http.MethodGet, Path: "/services/*", Effect: effect, Times: 1})
+			assert.NoError(t, waitFor(t, client, change.Rollout, time.Minute), name)
+			assert.Equal(t, 1, fault.Hits(), name)
+		})
+	}
+}
+
+var oldAnswer atomic.Pointer[swarm.Service]
+
+// answerOld answers with what a service was before.
+func answerOld() swarmtest.Effect {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(oldAnswer.Load().Raw)
+		})
+	}
+}
+
+func TestAWaitEndsWhenTooManyTasksHaveFailed(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		engine.Image("exits:3", exits(3))
+		for _, mode := range []swarm.ServiceMode{swarm.Replicated(1), swarm.Global(), swarm.ReplicatedJob(1, 1)} {
+			spec := service(string(mode.Kind()), mode)
+			spec.TaskTemplate.ContainerSpec.Image = "exits:3"
+			rollout := created(t, client, spec)
+			assert.ErrorIs(t, waitFor(t, client, rollout, time.Minute), context.DeadlineExceeded, "any number may fail")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := client.Services.Wait(ctx, rollout, &swarm.WaitOptions{MaxTaskFailures: 3})
+			assert.ErrorIs(t, err, swarm.ErrTasksFailed)
+			assert.ErrorContains(t, err, "non-zero exit (3)")
+		}
 	})
 }
 
