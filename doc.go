@@ -106,5 +106,6 @@
 // Iterators yield (value, nil) until they end, or one last pair with an error;
 // leaving the loop closes the connection. Every call obeys its context and
 // leaves no goroutine behind. Calls without a deadline are bounded by
-// [WithCallTimeout]; streams are not.
+// [WithCallTimeout]; streams are not, and of calls that wait, or that begin again
+// when somebody else came first, each request is.
 package swarm

@@ -238,7 +238,9 @@ func WithHeaderTimeout(d time.Duration) Option {
 
 // WithCallTimeout bounds a whole call, repetitions included, whose context has
 // no deadline. The default is 2 minutes. It never applies to streams: logs,
-// events and lists read with All.
+// events and lists read with All. Of calls that wait, or that begin again when
+// somebody else came first (Wait, RunJob, RemoveAndWait, Resolve, Modify, Apply and
+// their like), it bounds each request: all of it only the context does.
 func WithCallTimeout(d time.Duration) Option {
 	return timeoutOption("WithCallTimeout", d, func(c *config) { c.callTimeout = d })
 }

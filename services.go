@@ -678,8 +678,10 @@ func networksForAPI124(spec wire.Node) wire.Node {
 }
 
 // Remove removes a service and stops its tasks. It returns when the engine has
-// accepted that; tasks may still be stopping. A service that does not exist is
-// [ErrNotFound]; one that is gone when a lost request is repeated is not.
+// accepted that; tasks may still be stopping. Old engines, below API 1.45, go on
+// running the tasks of a job: [ServiceClient.RemoveAndWait] ends them. A service that
+// does not exist is [ErrNotFound]; one that is gone when a lost request is repeated is
+// not.
 //
 // Managers of 26.1 and 28.5 crash if they forget one of its old tasks at the same
 // moment, and leave the rest to the others or to their next start. Where tasks fail
