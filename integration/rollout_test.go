@@ -125,11 +125,17 @@ func TestWaitTellsWhatBecameOfTheService(t *testing.T) {
 		id := deploy(t, client, testSpec(serviceName(t, "")))
 		first := update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Hostname = "first" })
 		update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Hostname = "second" })
-		assert.ErrorIs(t, wait(t, client, first.Rollout), swarm.ErrSuperseded)
+		err := wait(t, client, first.Rollout)
+		assert.ErrorIs(t, err, swarm.ErrSuperseded)
+		assert.ErrorContains(t, err, "of 1 tasks run")
+		assert.ErrorContains(t, err, "superseded by another change")
 		rollout, err := client.Services.CurrentRollout(t.Context(), id)
 		require.NoError(t, err)
 		time.AfterFunc(200*time.Millisecond, func() { client.Services.Remove(context.WithoutCancel(t.Context()), id) })
-		assert.ErrorIs(t, wait(t, client, rollout), swarm.ErrRemoved)
+		err = wait(t, client, rollout)
+		assert.ErrorIs(t, err, swarm.ErrRemoved)
+		assert.ErrorContains(t, err, serviceName(t, ""))
+		assert.ErrorContains(t, err, "service was removed")
 	})
 }
 
@@ -181,14 +187,51 @@ func TestWaitKnowsEveryMode(t *testing.T) {
 		crashing := testSpec(serviceName(t, "crashing"), "-exit", "3")
 		crashing.UpdateConfig.Monitor = 20 * time.Second // until it is seen to have ended
 		crashing.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+		reasons := map[error]string{
+			swarm.ErrNoEligibleNode: "none of 1 nodes that take tasks meets its constraints: node.labels.nope==1",
+			swarm.ErrJobFailed:      "task: non-zero exit (3)",
+			swarm.ErrTasksFailed:    "task: non-zero exit (3)",
+		}
 		for want, spec := range map[error]swarm.ServiceSpec{
 			swarm.ErrNoEligibleNode: nowhere, swarm.ErrJobFailed: failing, swarm.ErrTasksFailed: crashing,
 		} {
 			change, err := client.Services.Create(t.Context(), spec, nil)
 			require.NoError(t, err)
 			removeLater(t, client, change.ID)
-			assert.ErrorIs(t, wait(t, client, change.Rollout), want)
+			err = wait(t, client, change.Rollout)
+			assert.ErrorIs(t, err, want)
+			assert.ErrorContains(t, err, reasons[want])
 		}
+	})
+}
+
+func TestStacksAndListsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		ctx, cancel := withPatience(t)
+		defer cancel()
+		stack := serviceName(t, "")
+		var rollouts []swarm.Rollout
+		for _, name := range []string{"a", "b", "fails"} {
+			spec := testSpec(serviceName(t, name))
+			if name == "fails" {
+				spec = testSpec(spec.Name, "-exit", "3")
+				spec.UpdateConfig.Monitor = 20 * time.Second // until it is seen to have ended
+				spec.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+			}
+			spec.Labels = map[string]string{"com.docker.stack.namespace": stack}
+			change, err := client.Services.Create(ctx, spec, nil)
+			require.NoError(t, err)
+			removeLater(t, client, change.ID)
+			rollouts = append(rollouts, change.Rollout)
+		}
+		require.NoError(t, client.Services.WaitAll(ctx, rollouts[:2], nil))
+		for _, err := range []error{client.Services.WaitAll(ctx, rollouts, nil), client.Services.WaitStack(ctx, stack, nil)} {
+			assert.ErrorIs(t, err, swarm.ErrTasksFailed)
+			assert.ErrorContains(t, err, "task: non-zero exit (3)")
+		}
+		assert.ErrorIs(t, client.Services.WaitStack(ctx, stack+"-none", nil), swarm.ErrNotFound)
 	})
 }
 

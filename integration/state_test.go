@@ -3,8 +3,10 @@
 package integration
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,6 +69,7 @@ func TestTheStateOfAService(t *testing.T) {
 }
 
 func TestAJobIsRemovedWhenThatIsAskedFor(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		ctx, cancel := withPatience(t)
@@ -92,5 +95,25 @@ func TestAJobIsRemovedWhenThatIsAskedFor(t *testing.T) {
 			_, err = client.Services.Inspect(t.Context(), spec.Name)
 			assert.ErrorIs(t, err, swarm.ErrNotFound)
 		}
+		everywhere := testSpec(serviceName(t, "everywhere"), "-exit", "0")
+		everywhere.Mode, everywhere.UpdateConfig = swarm.GlobalJob(), swarm.UpdateConfig{}
+		result, err := client.Services.RunJob(ctx, everywhere, &swarm.RunJobOptions{Remove: swarm.RemoveOnSuccess, MaxLogBytes: -1})
+		require.NoError(t, err)
+		assert.True(t, result.Created)
+		assert.True(t, result.Removed)
+		require.Len(t, result.Tasks, 1)
+
+		// One that still runs when it is waited for no longer.
+		runs := testSpec(serviceName(t, "runs"))
+		runs.Mode, runs.UpdateConfig = swarm.ReplicatedJob(1, 1), swarm.UpdateConfig{}
+		short, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		result, err = client.Services.RunJob(short, runs, &swarm.RunJobOptions{Remove: swarm.RemoveAlways, MaxLogBytes: -1})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.True(t, result.Removed)
+		require.Eventually(t, func() bool {
+			tasks, err := client.Tasks.List(ctx, &swarm.TaskListOptions{NamePrefixes: []string{runs.Name + "."}})
+			return err == nil && len(idsIn(tasks, swarm.TaskRunning)) == 0
+		}, time.Minute, 100*time.Millisecond, "its tasks are ended")
 	})
 }
