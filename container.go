@@ -117,8 +117,9 @@ type Privileges struct {
 	// node's default profile. Needs API 1.44.
 	AppArmor *AppArmorOpts `json:",omitzero"`
 	// NoNewPrivileges keeps the process from gaining privileges by running
-	// set-uid programs. Needs API 1.44.
-	NoNewPrivileges bool
+	// set-uid programs, if it points to true. Nil means false, which engines that
+	// know it write into the spec. Needs API 1.44.
+	NoNewPrivileges *bool `json:",omitzero"`
 }
 
 // CredentialSpec says where a Windows node finds the credentials of a managed

@@ -68,7 +68,7 @@ func (s shape) eachRefused(value wire.Node, have version, at string, found func(
 			continue
 		}
 		field := strings.TrimPrefix(at+"."+m.Name, ".")
-		row, isValue := known.values[string(m.Value.Literal)]
+		row, isValue := known.valueRow(m.Value)
 		if !isValue {
 			row = known.since
 		}

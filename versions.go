@@ -430,6 +430,7 @@ var versionTable = []since{
 	{"Privileges.Seccomp", 44, stripped},
 	{"Privileges.AppArmor", 44, stripped},
 	{"Privileges.NoNewPrivileges", 44, stripped},
+	{"Privileges.NoNewPrivileges=false", 24, kept}, // what engines that do not know it do
 	{"CredentialSpec.Config", 40, stripped},
 	{"CredentialSpec.File", 29, kept},
 	{"CredentialSpec.Registry", 29, kept},
@@ -993,7 +994,7 @@ type shape map[string]*member
 // member is a member of a struct type.
 type member struct {
 	since
-	values   map[string]since // by literal; these replace the row of the member
+	values   map[string]since // by what they say; these replace the row of the member
 	of       shape            // of its value, or of its value's elements
 	optional bool             // its zero is not the same as its absence
 }
@@ -1008,7 +1009,7 @@ var shapes = sync.OnceValue(func() map[string]shape {
 		field, value, found := strings.Cut(row.what, "=")
 		typeName, name, _ := strings.Cut(field, ".")
 		if m := all[typeName][name]; m != nil && found {
-			m.values[`"`+value+`"`] = row
+			m.values[value] = row
 		}
 	}
 	return all
@@ -1082,8 +1083,14 @@ func (s shape) check(value wire.Node, have version) *VersionError {
 	return nil
 }
 
+// valueRow is the row of a value that has one.
+func (m *member) valueRow(value wire.Node) (row since, ok bool) {
+	row, ok = m.values[strings.Trim(string(value.Literal), `"`)]
+	return row, ok
+}
+
 func (m *member) check(value wire.Node, have version) *VersionError {
-	if row, ok := m.values[string(value.Literal)]; ok {
+	if row, ok := m.valueRow(value); ok {
 		e := row.refuse(have)
 		if e != nil {
 			_, name, _ := strings.Cut(row.what, "=")

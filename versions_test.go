@@ -302,6 +302,16 @@ func TestWhatIsNotSetIsNotRefused(t *testing.T) {
 	}
 }
 
+// Newer engines show it in every service with Privileges, also to old requests.
+func TestPrivilegesOfNewerEnginesAreWrittenBackByOldRequests(t *testing.T) {
+	privileges := func(value string) error {
+		spec := parseSpec(t, `{"TaskTemplate":{"ContainerSpec":{"Privileges":{"NoNewPrivileges":`+value+`}}}}`)
+		return checkFields("ServiceSpec", spec, version{1, 43})
+	}
+	assert.NoError(t, privileges("false"))
+	assert.ErrorIs(t, privileges("true"), ErrUnsupported)
+}
+
 func TestZeroThatIsNotAbsenceIsRefused(t *testing.T) {
 	for spec, field := range map[string]string{
 		`{"Mode":{"GlobalJob":{}}}`:                         "ServiceSpec.Mode.GlobalJob",

@@ -167,6 +167,9 @@ func convertPrivileges(p *swarm.Privileges) error {
 	if p == nil {
 		return nil
 	}
+	if p.NoNewPrivileges == nil {
+		p.NoNewPrivileges = new(false)
+	}
 	if s := p.Seccomp; s != nil {
 		s.Mode = knownOr(s.Mode, swarm.SeccompDefault, swarm.SeccompUnconfined, swarm.SeccompCustom)
 	}

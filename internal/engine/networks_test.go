@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -94,7 +95,7 @@ func TestFieldsAreStrippedFromOldRequests(t *testing.T) {
 		Placement: &swarm.Placement{MaxReplicas: 2},
 		ContainerSpec: swarm.ContainerSpec{
 			Image: "nginx", Sysctls: map[string]string{"a": "b"}, CapabilityAdd: []string{"x"}, OomScoreAdj: 3,
-			Privileges: &swarm.Privileges{NoNewPrivileges: true},
+			Privileges: &swarm.Privileges{NoNewPrivileges: new(true)},
 			Mounts:     []swarm.Mount{{Type: swarm.MountVolume, Target: "/a", VolumeOptions: &swarm.VolumeOptions{Subpath: "s"}}},
 		},
 	}}
@@ -112,7 +113,7 @@ func TestFieldsAreStrippedFromOldRequests(t *testing.T) {
 			{"max replicas", task.Placement.MaxReplicas > 0},
 			{"capabilities", len(task.ContainerSpec.CapabilityAdd) > 0},
 			{"pids", task.Resources.Limits.Pids > 0},
-			{"privileges", task.ContainerSpec.Privileges.NoNewPrivileges},
+			{"privileges", *cmp.Or(task.ContainerSpec.Privileges.NoNewPrivileges, new(bool))},
 			{"subpath", task.ContainerSpec.Mounts[0].VolumeOptions.Subpath != ""},
 			{"oom", task.ContainerSpec.OomScoreAdj != 0},
 			{"swap", task.Resources.SwapBytes != nil},

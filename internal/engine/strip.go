@@ -43,7 +43,7 @@ var strippedFields = []strippedField{
 	}},
 	{since: 44, drop: inContainer(func(c *swarm.ContainerSpec) {
 		if p := c.Privileges; p != nil {
-			p.Seccomp, p.AppArmor, p.NoNewPrivileges = nil, nil, false
+			p.Seccomp, p.AppArmor, p.NoNewPrivileges = nil, nil, nil
 		}
 		if h := c.Healthcheck; h != nil {
 			h.StartInterval = 0
@@ -88,8 +88,8 @@ func strip(posted *postedSpec, release *Release, version int) {
 	}
 }
 
-// withoutUnknown takes out of a JSON answer a member that the package's types
-// always have and an engine does not know. No text can look like it: its quotes
+// withoutUnknown takes out of a JSON answer a member that stored specs always
+// have and an engine does not know. No text can look like it: its quotes
 // would be escaped.
 func withoutUnknown(answer []byte, release *Release) []byte {
 	if release.API >= 44 {

@@ -85,7 +85,7 @@ func (o Objects) Changes() []Change {
 		{Name: "dir", Restarts: true, Make: func(s *spec) { container(s).Dir = "/tmp" }},
 		{Name: "user", Restarts: true, Make: func(s *spec) { container(s).User = "1" }},
 		{Name: "groups", Restarts: true, Make: func(s *spec) { container(s).Groups = []string{"1"} }},
-		{Name: "no new privileges", Needs: 44, Restarts: true, Make: func(s *spec) { container(s).Privileges = &swarm.Privileges{NoNewPrivileges: true} }},
+		{Name: "no new privileges", Needs: 44, Restarts: true, Make: func(s *spec) { container(s).Privileges = &swarm.Privileges{NoNewPrivileges: new(true)} }},
 		{Name: "tty", Restarts: true, Make: func(s *spec) { container(s).TTY = true }},
 		{Name: "stdin", Restarts: true, Make: func(s *spec) { container(s).OpenStdin = true }},
 		{Name: "read-only", Restarts: true, Make: func(s *spec) { container(s).ReadOnly = true }},
