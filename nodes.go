@@ -257,7 +257,8 @@ func (n *NodeClient) Demote(ctx context.Context, ref string) error {
 // NodeDrainOptions say what a drain waits for.
 type NodeDrainOptions struct {
 	// Wait waits until no task of a service is left on the node, until ctx is
-	// done. Tasks of a node that is down or cut off count until it comes back.
+	// done. Tasks of a node that is down or cut off count until it comes back. An
+	// engine that is out of order for a while, or without a leader, is waited out.
 	Wait bool
 }
 
@@ -295,7 +296,8 @@ func tasksOnNode(tasks []Task) (count int) {
 // NodeActivateOptions say what an activation waits for.
 type NodeActivateOptions struct {
 	// Wait waits until the node is ready, so that it takes tasks, until ctx is
-	// done. It does not wait for tasks: those elsewhere stay where they are.
+	// done. It does not wait for tasks: those elsewhere stay where they are. An
+	// engine that is out of order for a while, or without a leader, is waited out.
 	Wait bool
 }
 
@@ -338,24 +340,41 @@ const (
 )
 
 // wait looks at a node of that availability again and again until missing says
-// that nothing is.
+// that nothing is. Draining the leader's node, or losing it meanwhile, does not end
+// that: an engine that is out of order for a while is waited out.
 func (n *NodeClient) wait(ctx context.Context, op, ref, id string, availability NodeAvailability, missing func(*Node) (string, error)) error {
+	what, answered := "nothing is known yet", time.Now()
 	for poll := firstNodePoll; ; poll = min(poll*3/2, lastNodePoll) {
-		node, err := n.inspect(ctx, op, id)
-		if err != nil {
+		now, err := n.missing(ctx, op, ref, id, availability, missing)
+		switch {
+		case err == nil && now == "":
+			return nil
+		case err == nil:
+			what, answered = now, time.Now()
+		case ctx.Err() == nil && (!isPassing(err) || time.Since(answered) >= patience):
 			return err
 		}
-		if now := node.Spec.Availability; now != availability {
-			return &Error{Op: op, Object: ref, Message: fmt.Sprintf("somebody else has set its availability to %s", now), kind: ErrVersionConflict}
-		}
-		what, err := missing(node)
-		if err != nil || what == "" {
-			return err
-		}
-		if err := pause(ctx, poll); err != nil {
-			return &Error{Op: op, Object: ref, Message: what, Err: err}
+		if stopped := pause(ctx, poll); stopped != nil {
+			return &Error{Op: op, Object: ref, Message: what, Err: stopped}
 		}
 	}
+}
+
+// isPassing reports whether an engine may get over an error by itself.
+func isPassing(err error) bool {
+	return errors.Is(err, ErrNoLeader) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnreachable)
+}
+
+// missing says what a node of that availability lacks now.
+func (n *NodeClient) missing(ctx context.Context, op, ref, id string, availability NodeAvailability, missing func(*Node) (string, error)) (string, error) {
+	node, err := n.inspect(ctx, op, id)
+	if err != nil {
+		return "", err
+	}
+	if now := node.Spec.Availability; now != availability {
+		return "", &Error{Op: op, Object: ref, Message: fmt.Sprintf("somebody else has set its availability to %s", now), kind: ErrVersionConflict}
+	}
+	return missing(node)
 }
 
 // NodeRemoveOptions say how a node is removed.

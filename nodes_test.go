@@ -291,6 +291,34 @@ func TestDrainStopsWaitingWhenSomebodyActivatesTheNode(t *testing.T) {
 	assert.EqualError(t, err, "drain node host1: somebody else has set its availability to active")
 }
 
+// The leader may be on the node that is drained, or die meanwhile.
+func TestWaitingForANodeOutlivesTheLossOfTheLeader(t *testing.T) {
+	engine := drained(t, `[{"ID":"t1","Status":{"State":"running"}}]`)
+	tasks, asked := engine.hook, 0
+	engine.hook = func(w http.ResponseWriter, r *http.Request, path string) bool {
+		asked++
+		switch {
+		case asked > 2 && asked < 20:
+			sayNo(w, http.StatusInternalServerError, "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online.")
+			return true
+		case asked > 20 && path == "/tasks":
+			fmt.Fprint(w, `[]`)
+			return true
+		}
+		return tasks(w, r, path)
+	}
+	assert.NoError(t, engine.client(t).Nodes.Drain(t.Context(), "host1", &swarm.NodeDrainOptions{Wait: true}))
+	assert.Greater(t, asked, 20)
+
+	engine = drained(t, `[{"ID":"t1","Status":{"State":"running"}}]`)
+	engine.hookAfterTasks(func() {
+		engine.mu.Lock()
+		defer engine.mu.Unlock()
+		engine.objects = map[string]string{}
+	})
+	assert.ErrorIs(t, engine.client(t).Nodes.Drain(t.Context(), "host1", &swarm.NodeDrainOptions{Wait: true}), swarm.ErrNotFound, "that does not pass")
+}
+
 func TestActivateWaitsUntilTheNodeIsReady(t *testing.T) {
 	engine := nodesWith(t, strings.Replace(nodeObject, `"ready"`, `"down"`, 1))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
