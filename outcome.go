@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -369,7 +372,8 @@ func (n *NetworkClient) lookAtCreation(op string, spec NetworkSpec) look {
 }
 
 // describes reports whether a network has all that a spec asks for. Engines add
-// options and addresses, and fill in the driver in time.
+// options and addresses, fill in the driver in time, give configurations a driver
+// of their own, and give the networks that use one its labels.
 func (s *NetworkSpec) describes(n *Network) bool {
 	for name, value := range s.Options {
 		if n.Options[name] != value {
@@ -377,26 +381,67 @@ func (s *NetworkSpec) describes(n *Network) bool {
 		}
 	}
 	sameIPAM := len(s.IPAM.Config) == 0 || len(n.IPAM.Config) == 0 || len(s.IPAM.Config) == len(n.IPAM.Config) && s.IPAM.Config[0].Subnet == n.IPAM.Config[0].Subnet
-	return (s.Driver == n.Driver || n.Driver == "") && s.Internal == n.Internal && s.Attachable == n.Attachable &&
-		s.Ingress == n.Ingress && s.ConfigOnly == n.ConfigOnly && maps.Equal(s.Labels, n.Labels) && sameIPAM
+	sameDriver := s.ConfigOnly || n.Driver == "" || s.Driver == n.Driver
+	sameLabels := s.ConfigFrom.Network != "" || maps.Equal(s.Labels, n.Labels)
+	return sameDriver && s.Internal == n.Internal && s.Attachable == n.Attachable && s.Ingress == n.Ingress &&
+		s.ConfigOnly == n.ConfigOnly && s.ConfigFrom == n.ConfigFrom && sameLabels && sameIPAM
 }
 
-// lookAtCreation tells whether there is a volume of this name. Engines take one
-// that is there for the one that is to be created.
+// lookAtCreation tells whether there is a volume of this name. Engines take one of
+// their own that is there for the one that is to be created, if the driver is the
+// same; managers refuse a second one of the swarm.
 func (v *VolumeClient) lookAtCreation(op string, spec VolumeSpec) look {
 	return func(ctx context.Context) (Resolution, bool, error) {
 		if spec.Name == "" {
 			return unknowable("", "it had no name to look for")
 		}
-		_, err := v.inspect(ctx, op, spec.Name)
+		now, err := v.inspect(ctx, op, spec.Name)
 		switch {
-		case isAbsent(err):
+		case isAbsent(err) || err == nil && now.Name != spec.Name:
 			return notYet("", noSuchName)
 		case err != nil:
 			return Resolution{}, false, err
+		case spec.ClusterVolumeSpec != nil && now.ClusterVolume != nil:
+			return spec.compareCluster(now)
+		case spec.ClusterVolumeSpec != nil:
+			return unknowable("", "the engine has a volume of this name, which hides those of the swarm")
+		case now.ClusterVolume != nil: // which the engine's own would hide
+			return notYet(now.ClusterVolume.ID, "only the swarm has a volume of this name")
+		case now.Driver == cmp.Or(spec.Driver, "local"):
+			return applied("", "there is a volume of this name and driver")
 		}
-		return applied("", "there is a volume of this name")
+		return notApplied("", "there is a volume of this name with another driver")
 	}
+}
+
+// compareCluster tells whether a volume of the swarm is as it was asked for. Its
+// availability is all of it that can be changed.
+func (s *VolumeSpec) compareCluster(now *Volume) (Resolution, bool, error) {
+	id, is, asked := now.ClusterVolume.ID, now.ClusterVolume.Spec.filledIn(), s.ClusterVolumeSpec.filledIn()
+	sameAvailability := is.Availability == asked.Availability
+	is.Availability = asked.Availability
+	switch {
+	case s.Driver != now.Driver || !maps.Equal(s.DriverOpts, now.Options) || !maps.Equal(s.Labels, now.Labels) || !reflect.DeepEqual(is, asked):
+		return notApplied(id, "there is another volume of this name in the swarm")
+	case sameAvailability:
+		return applied(id, "there is such a volume of this name in the swarm")
+	case now.ClusterVolume.CreatedAt.Equal(now.ClusterVolume.UpdatedAt):
+		return notApplied(id, "there is one of this name with another availability")
+	}
+	return unknowable(id, othersWrote)
+}
+
+// filledIn is the spec of a volume of the swarm as engines show it, its secrets in
+// order.
+func (s ClusterVolumeSpec) filledIn() ClusterVolumeSpec {
+	s.Availability = cmp.Or(s.Availability, VolumeActive)
+	s.Secrets = slices.SortedFunc(slices.Values(s.Secrets), func(a, b VolumeSecret) int { return cmp.Compare(a.Key, b.Key) })
+	if s.AccessMode != nil {
+		mode := *s.AccessMode
+		mode.Scope, mode.Sharing = cmp.Or(mode.Scope, VolumeSingleNode), cmp.Or(mode.Sharing, VolumeSharingNone)
+		s.AccessMode = &mode
+	}
+	return s
 }
 
 // lookAtRemoval tells whether an object is gone that was to be removed by its full

@@ -721,6 +721,105 @@ func TestResolveLooksAgainAtANetworkThatIsNotReady(t *testing.T) {
 	}
 }
 
+// What engines make of a network that has to do with a configuration is not quite
+// what was asked for.
+func TestResolveKnowsNetworksOfConfigurations(t *testing.T) {
+	config := swarm.NetworkSpec{Name: "n", ConfigOnly: true, Options: map[string]string{"parent": "eth0"},
+		IPAM: swarm.IPAM{Config: []swarm.IPAMConfig{{Subnet: "10.79.0.0/24"}}}}
+	user := swarm.NetworkSpec{Name: "n", Driver: "bridge", ConfigFrom: swarm.NetworkConfigSource{Network: "cfg"}}
+	for name, row := range map[string]struct {
+		spec swarm.NetworkSpec
+		now  string
+		want swarm.Outcome
+	}{
+		"configuration": {config, `{"Name":"n","Id":"n1","Scope":"local","Driver":"null","IPAM":{"Driver":"default","Options":null,"Config":[{"Subnet":"10.79.0.0/24"}]},
+			"ConfigFrom":{"Network":""},"ConfigOnly":true,"Containers":{},"Options":{"parent":"eth0"},"Labels":{}}`, swarm.OutcomeApplied},
+		"another configuration": {config, `{"Name":"n","Id":"n1","Scope":"local","Driver":"null","IPAM":{"Driver":"default","Options":null,"Config":[{"Subnet":"10.79.0.0/24"}]},
+			"ConfigFrom":{"Network":""},"ConfigOnly":true,"Containers":{},"Options":{},"Labels":{}}`, swarm.OutcomeNotApplied},
+		"no configuration": {config, `{"Name":"n","Id":"n1","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.79.0.0/24"}]},"Options":{"parent":"eth0"}}`, swarm.OutcomeNotApplied},
+		"user": {user, `{"Name":"n","Id":"n1","Scope":"local","Driver":"bridge","IPAM":{"Driver":"default","Options":null,"Config":[{"Subnet":"10.79.0.0/24"}]},
+			"ConfigFrom":{"Network":"cfg"},"ConfigOnly":false,"Options":{"parent":"eth0"},"Labels":{"of":"cfg"}}`, swarm.OutcomeApplied},
+		"user of another": {user, `{"Name":"n","Id":"n1","Driver":"bridge","ConfigFrom":{"Network":"gfc"}}`, swarm.OutcomeNotApplied},
+	} {
+		e, client := newScriptedEngine(t, "1.51")
+		e.answer("POST /networks/create", says(http.StatusInternalServerError, `{"message":"nobody knows"}`))
+		e.answer("GET /networks/n", says(http.StatusOK, row.now))
+		_, err := client.Networks.Create(t.Context(), row.spec)
+		lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+		require.True(t, ok, "%s: %v", name, err)
+		r, err := lost.Resolve(t.Context())
+		require.NoError(t, err, name)
+		assert.Equal(t, row.want, r.Outcome, "%s: %s", name, r.Reason)
+	}
+}
+
+// A volume of the engine is taken as it is, but not from another driver; the swarm
+// has one of a name.
+func TestResolveOfTheCreationOfAVolume(t *testing.T) {
+	const local = `{"Name":"cv","Driver":"local","CreatedAt":"2026-11-21T06:32:14Z","Scope":"local"}`
+	asked := strings.Replace(clusterVolume, `"New":1}`, `"Scope":"single","Sharing":"none"}`, 1)
+	paused := strings.Replace(asked, `"active"`, `"pause"`, 1)
+	cluster := swarm.VolumeSpec{Name: "cv", Driver: "csi", ClusterVolumeSpec: &swarm.ClusterVolumeSpec{
+		AccessMode: &swarm.VolumeAccessMode{BlockVolume: &swarm.VolumeBlockAccess{}}}}
+	for name, row := range map[string]struct {
+		spec swarm.VolumeSpec
+		now  string
+		want swarm.Outcome // empty: it does not show so far
+	}{
+		"same driver":                {swarm.VolumeSpec{Name: "cv"}, local, swarm.OutcomeApplied},
+		"another driver":             {swarm.VolumeSpec{Name: "cv", Driver: "nfs"}, local, swarm.OutcomeNotApplied},
+		"only the swarm's":           {swarm.VolumeSpec{Name: "cv"}, clusterVolume, ""},
+		"ID that begins like it":     {swarm.VolumeSpec{Name: "cv"}, strings.Replace(clusterVolume, `"cv"`, `"other"`, 1), ""},
+		"the swarm's":                {cluster, asked, swarm.OutcomeApplied},
+		"the swarm's, begins so":     {cluster, strings.Replace(asked, `"cv"`, `"other"`, 1), ""},
+		"another of the swarm":       {cluster, strings.Replace(asked, `"BlockVolume"`, `"MountVolume"`, 1), swarm.OutcomeNotApplied},
+		"another driver's":           {cluster, strings.Replace(asked, `"csi"`, `"isc"`, 1), swarm.OutcomeNotApplied},
+		"another availability":       {cluster, paused, swarm.OutcomeNotApplied},
+		"an availability since":      {cluster, strings.Replace(paused, `"UpdatedAt":"2026-11-21T06:32:14Z"`, `"UpdatedAt":"2026-11-21T06:40:00Z"`, 1), swarm.OutcomeUnknowable},
+		"hidden by the engine's own": {cluster, local, swarm.OutcomeUnknowable},
+	} {
+		e, client := newScriptedEngine(t, "1.51")
+		e.answer("POST /volumes/create", says(http.StatusInternalServerError, `{"message":"nobody knows"}`))
+		e.answer("GET /volumes/cv", says(http.StatusOK, row.now))
+		_, err := client.Volumes.Create(t.Context(), row.spec)
+		lost, ok := errors.AsType[*swarm.OutcomeUnknownError](err)
+		require.True(t, ok, "%s: %v", name, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		r, err := lost.Resolve(ctx)
+		cancel()
+		if row.want == "" {
+			assert.ErrorIs(t, err, context.DeadlineExceeded, "%s: %s", name, r.Reason)
+			continue
+		}
+		require.NoError(t, err, name)
+		assert.Equal(t, row.want, r.Outcome, "%s: %s", name, r.Reason)
+		if row.spec.ClusterVolumeSpec != nil && strings.Contains(row.now, "ClusterVolume") {
+			assert.Equal(t, "v3qa4uf5ps2ko8fatabw48lyj", r.ID, name)
+		}
+	}
+}
+
+// The swarm has made it when it is asked again.
+func TestARefusedRepetitionOfAVolumeOfTheSwarmIsItsOwnWork(t *testing.T) {
+	e, client := newScriptedEngine(t, "1.51")
+	e.answer("POST /volumes/create", nil, says(http.StatusConflict, `{"message":"rpc error: code = AlreadyExists desc = name conflicts with an existing object: volume cv already exists"}`))
+	e.answer("GET /volumes/v3qa4uf5ps2ko8fatabw48lyj", says(http.StatusOK, clusterVolume))
+	spec := swarm.VolumeSpec{Name: "cv", Driver: "csi", ClusterVolumeSpec: &swarm.ClusterVolumeSpec{
+		AccessMode: &swarm.VolumeAccessMode{BlockVolume: &swarm.VolumeBlockAccess{}}}}
+	e.answer("GET /volumes/cv", says(http.StatusOK, strings.Replace(clusterVolume, `"New":1`, `"Scope":"single","Sharing":"none"`, 1)))
+	volume, err := client.Volumes.Create(t.Context(), spec)
+	require.NoError(t, err)
+	assert.Equal(t, "v3qa4uf5ps2ko8fatabw48lyj", volume.ClusterVolume.ID)
+	assert.Len(t, e.sent("POST", "/volumes/create"), 2)
+
+	e.answer("POST /volumes/create", nil, says(http.StatusConflict, `{"message":"rpc error: code = AlreadyExists desc = name conflicts with an existing object: volume cv already exists"}`))
+	spec.Driver = "other"
+	_, err = client.Volumes.Create(t.Context(), spec)
+	assert.ErrorIs(t, err, swarm.ErrNameConflict)
+	_, unknown := errors.AsType[*swarm.OutcomeUnknownError](err)
+	assert.False(t, unknown, "it is another's")
+}
+
 // Volumes of the swarm are removed in time, and only their version tells that they
 // will be.
 func TestResolveOfTheRemovalOfAVolumeOfTheSwarm(t *testing.T) {

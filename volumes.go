@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -269,7 +270,15 @@ func (v *VolumeClient) Create(ctx context.Context, spec VolumeSpec) (*Volume, er
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
 	}
-	return v.fetch(ctx, call)
+	volume, err := v.fetch(ctx, call)
+	if err == nil {
+		return volume, nil
+	}
+	r, err := settle(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	return v.inspect(ctx, op, cmp.Or(r.ID, spec.Name))
 }
 
 // Inspect reads a volume. One that does not exist is [ErrNotFound].

@@ -166,6 +166,7 @@ func TestVolumesOfTheSwarm(t *testing.T) {
 		want.Availability = swarm.VolumeActive
 		assert.Equal(t, want, volume.ClusterVolume.Spec)
 		assert.Equal(t, spec.Labels, volume.Labels)
+		assert.Equal(t, spec.DriverOpts, volume.Options)
 
 		for _, ref := range []string{id, id[:12]} {
 			byID, err := client.Volumes.Inspect(t.Context(), ref)
