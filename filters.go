@@ -41,14 +41,23 @@ func (f filters) query() url.Values {
 	return url.Values{"filters": {string(encoded)}}
 }
 
-// matches is what engines cannot ask for: exact values beside prefixes. Without
-// either everything matches.
+// matches is what engines cannot ask for: exact values beside prefixes, which
+// managers compare without regard to case. Without either everything matches.
 func matches(value string, exact, prefixes []string) bool {
+	return matchesBy(value, exact, prefixes, func(value, prefix string) bool {
+		return len(value) >= len(prefix) && strings.EqualFold(value[:len(prefix)], prefix)
+	})
+}
+
+// matchesCase is matches for the names of networks and volumes, of which there are
+// two that differ in case alone.
+func matchesCase(value string, exact, prefixes []string) bool {
+	return matchesBy(value, exact, prefixes, strings.HasPrefix)
+}
+
+func matchesBy(value string, exact, prefixes []string, begins func(value, prefix string) bool) bool {
 	if len(exact) == 0 && len(prefixes) == 0 || slices.Contains(exact, value) {
 		return true
 	}
-	return slices.ContainsFunc(prefixes, func(prefix string) bool {
-		// Engines compare names without regard to case.
-		return len(value) >= len(prefix) && strings.EqualFold(value[:len(prefix)], prefix)
-	})
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return begins(value, prefix) })
 }

@@ -409,7 +409,7 @@ func (o *NetworkListOptions) query() (url.Values, error) {
 // keeps applies what engines cannot: they match parts of names and IDs, each its
 // own way.
 func (o *NetworkListOptions) keeps(n *Network) bool {
-	return o == nil || matches(n.ID, o.IDs, o.IDPrefixes) && matches(n.Name, o.Names, o.NamePrefixes)
+	return o == nil || matches(n.ID, o.IDs, o.IDPrefixes) && matchesCase(n.Name, o.Names, o.NamePrefixes)
 }
 
 // List returns the networks that opts choose, all that this engine knows if opts

@@ -121,6 +121,7 @@ func TestNetworksAreChosenAlikeOnAllEngines(t *testing.T) {
 		}{
 			{swarm.NetworkListOptions{Names: []string{"plain"}}, `{"name":{"plain":true}}`, "plain"},
 			{swarm.NetworkListOptions{NamePrefixes: []string{"plain"}}, ``, "plain"},
+			{swarm.NetworkListOptions{NamePrefixes: []string{"PLAIN"}}, ``, ""},
 			{swarm.NetworkListOptions{Names: []string{"plai"}}, `{"name":{"plai":true}}`, ""},
 			{swarm.NetworkListOptions{Names: []string{"host"}, NamePrefixes: []string{"plai"}}, ``, "host plain"},
 			{swarm.NetworkListOptions{IDs: []string{"plain"}}, `{"id":{"plain":true}}`, ""},

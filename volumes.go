@@ -379,7 +379,7 @@ func (o *VolumeListOptions) keeps(v *Volume) bool {
 			return false
 		}
 	}
-	return matches(v.Name, o.Names, o.NamePrefixes)
+	return matchesCase(v.Name, o.Names, o.NamePrefixes)
 }
 
 // VolumeList are volumes and what the engine had to say about the listing.

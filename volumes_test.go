@@ -74,6 +74,7 @@ func TestVolumesAreChosenAlikeOnAllEngines(t *testing.T) {
 		}{
 			"name":        {swarm.VolumeListOptions{Names: []string{"v2"}}, "v2"},
 			"name prefix": {swarm.VolumeListOptions{NamePrefixes: []string{"v"}}, "v1 v2"},
+			"other case":  {swarm.VolumeListOptions{NamePrefixes: []string{"V"}}, ""},
 			"part":        {swarm.VolumeListOptions{Names: []string{"v"}}, ""},
 			"label":       {swarm.VolumeListOptions{Labels: map[string]string{"a": "b", "c": ""}}, "v2"},
 			"other label": {swarm.VolumeListOptions{Labels: map[string]string{"a": "c"}}, ""},
