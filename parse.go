@@ -626,7 +626,8 @@ const maxCertificate = 1 << 20
 //
 //	protocol=cfssl,url=https://ca.example.com/sign,cacert=FILE,key=value
 //
-// The file is read, and must hold PEM certificates. Other keys are options.
+// The file is read, and must hold PEM certificates and nothing else in PEM, 1 MiB
+// at most. Other keys are options.
 func ParseExternalCA(text string) (ExternalCA, error) {
 	ca, err := parseExternalCA(text)
 	if err != nil {
@@ -675,16 +676,21 @@ func readCertificates(name string) (string, error) {
 		return "", err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxCertificate))
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(file, maxCertificate+1))
+	switch {
+	case err != nil:
 		return "", err
+	case len(text) > maxCertificate:
+		return "", fmt.Errorf("%s is larger than %d bytes", name, maxCertificate)
 	}
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
 	if block == nil {
 		return "", fmt.Errorf("%s holds no PEM certificate", name)
 	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	return string(text), nil
 }

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -200,7 +201,18 @@ func TestExternalCAIsReadWithItsCertificate(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ExternalCA{Protocol: "cfssl", URL: "https://ca/sign", Options: map[string]string{"k": "V"}, CACert: string(text)}, ca)
 
+	write := func(name string, parts ...[]byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(file, bytes.Join(parts, nil), 0o600))
+		return "protocol=cfssl,url=x,cacert=" + file
+	}
+	two, err := ParseExternalCA(write("two", text, []byte("words\n"), text))
+	require.NoError(t, err)
+	assert.Equal(t, 2, strings.Count(two.CACert, "BEGIN CERTIFICATE"))
+
 	for _, text := range []string{
+		write("key", text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("key")})),
+		write("large", text, make([]byte, maxCertificate)),
 		"", "protocol=cfssl", "url=x", "protocol=x,url=x", "protocol=cfssl,url=x,y", "protocol=cfssl,url=x,=y",
 		"protocol=cfssl,url=x,cacert=" + file + ".not", "protocol=cfssl,url=x,cacert=parse.go",
 	} {
