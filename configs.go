@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -120,6 +121,22 @@ func (c *ConfigClient) Create(ctx context.Context, spec ConfigSpec) (id string, 
 // Engine endpoint: GET /configs/{id}
 func (c *ConfigClient) Inspect(ctx context.Context, ref string) (*Config, error) {
 	return c.inspect(ctx, "inspect config", ref)
+}
+
+// InspectByName reads the config of exactly that name, whatever IDs begin like it.
+// Without one the error is [ErrNotFound]. Needs API 1.30.
+//
+// Engine endpoint: GET /configs/{id}
+func (c *ConfigClient) InspectByName(ctx context.Context, name string) (*Config, error) {
+	return c.inspectByName(ctx, "inspect config", name)
+}
+
+func (c *ConfigClient) inspectByName(ctx context.Context, op, name string) (*Config, error) {
+	config, err := c.inspect(ctx, op, name)
+	if errors.Is(err, ErrAmbiguousRef) || err == nil && config.Spec.Name != name {
+		return nil, &Error{Op: op, Object: name, kind: ErrNotFound, Message: "no config has exactly this name"}
+	}
+	return config, err
 }
 
 func (c *ConfigClient) inspect(ctx context.Context, op, ref string) (*Config, error) {

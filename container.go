@@ -23,8 +23,8 @@ type ContainerSpec struct {
 	// Empty: the image decides, unless Command is set.
 	Args []string `json:",omitzero"`
 	// Hostname is the host name inside of the container. Empty means the
-	// container's ID. The engine fills in templates such as
-	// {{.Node.Hostname}}-{{.Task.Slot}}. Needs API 1.25.
+	// container's ID. The engine fills in placeholders, such as
+	// [TemplateNodeHostname] + "-" + [TemplateTaskSlot]. Needs API 1.25.
 	Hostname string `json:",omitzero"`
 	// Env are environment variables, each as KEY=value, added to the image's. A
 	// KEY without = removes the image's. The engine fills in templates. The
@@ -102,6 +102,28 @@ type ContainerSpec struct {
 	// likely victim when a node runs out of memory. Needs API 1.46.
 	OomScoreAdj int64 `json:",omitzero"`
 }
+
+// Placeholders that engines fill in for each task: in Hostname, in Env, and in the
+// sources, targets, labels and options of Mounts; also in secrets and configs with
+// Templating.
+const (
+	// TemplateServiceID becomes the ID of the service, 25 characters.
+	TemplateServiceID = "{{.Service.ID}}"
+	// TemplateServiceName becomes what the service is called.
+	TemplateServiceName = "{{.Service.Name}}"
+	// TemplateNodeID becomes the ID of the node that runs the task.
+	TemplateNodeID = "{{.Node.ID}}"
+	// TemplateNodeHostname becomes the hostname of the node that runs the task; in
+	// secrets and configs nothing.
+	TemplateNodeHostname = "{{.Node.Hostname}}"
+	// TemplateTaskID becomes the ID of the task, another one for each attempt.
+	TemplateTaskID = "{{.Task.ID}}"
+	// TemplateTaskName becomes the name of the container, "web.1.dzrlqukjggh50ev1szf34r0ki".
+	TemplateTaskName = "{{.Task.Name}}"
+	// TemplateTaskSlot becomes the number of the replica; for global services the ID
+	// of the node.
+	TemplateTaskSlot = "{{.Task.Slot}}"
+)
 
 // Privileges are a container's security settings.
 type Privileges struct {
@@ -412,7 +434,8 @@ type SecretReference struct {
 
 // MountSecret gives a container access to the secret with this ID and name, as
 // the file /run/secrets/name, owned by root, readable by all: as docker service
-// create --secret name does. Change its File for anything else.
+// create --secret name does. Change its File for anything else. Without an ID
+// [ServiceClient.ResolveReferences] finds it.
 func MountSecret(id, name string) SecretReference {
 	return SecretReference{File: readableFile(name), SecretID: id, SecretName: name}
 }
@@ -434,7 +457,8 @@ type ConfigReference struct {
 
 // MountConfig gives a container access to the config with this ID and name, as
 // the file /name, owned by root, readable by all: as docker service create
-// --config name does. Change its File for anything else.
+// --config name does. Change its File for anything else. Without an ID
+// [ServiceClient.ResolveReferences] finds it.
 func MountConfig(id, name string) ConfigReference {
 	return ConfigReference{File: new(readableFile(name)), ConfigID: id, ConfigName: name}
 }

@@ -188,7 +188,7 @@ func parseRange(what, text string) (portRange, error) {
 //
 // of which only the source, or src, is required. The file is called like the
 // secret, owned by root and readable by all unless the text says otherwise.
-// The SecretID is left empty: look the name up and fill it in.
+// The SecretID is left empty: [ServiceClient.ResolveReferences] fills it in.
 //
 // Unlike the docker command it refuses owners that are no numbers, with which no
 // task could start.
@@ -603,7 +603,7 @@ func ParseFilter(text string) (name, value string, err error) {
 
 // ParseCredentialSpec reads what --credential-spec takes: config://NAME,
 // file://NAME or registry://NAME. After config:// it is the name or the ID of a
-// config; the spec needs the ID, so look it up.
+// config; the spec needs the ID, see [ServiceClient.ResolveReferences].
 func ParseCredentialSpec(text string) (CredentialSpec, error) {
 	source, name, _ := strings.Cut(text, "://")
 	if name != "" {

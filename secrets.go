@@ -174,6 +174,22 @@ func (s *SecretClient) Inspect(ctx context.Context, ref string) (*Secret, error)
 	return s.inspect(ctx, "inspect secret", ref)
 }
 
+// InspectByName reads the secret of exactly that name, whatever IDs begin like it.
+// Without one the error is [ErrNotFound]. Needs API 1.25.
+//
+// Engine endpoint: GET /secrets/{id}
+func (s *SecretClient) InspectByName(ctx context.Context, name string) (*Secret, error) {
+	return s.inspectByName(ctx, "inspect secret", name)
+}
+
+func (s *SecretClient) inspectByName(ctx context.Context, op, name string) (*Secret, error) {
+	secret, err := s.inspect(ctx, op, name)
+	if errors.Is(err, ErrAmbiguousRef) || err == nil && secret.Spec.Name != name {
+		return nil, &Error{Op: op, Object: name, kind: ErrNotFound, Message: "no secret has exactly this name"}
+	}
+	return secret, err
+}
+
 func (s *SecretClient) inspect(ctx context.Context, op, ref string) (*Secret, error) {
 	return inspectObject(ctx, s.client, &call{op: op, object: ref, to: to("/secrets/{id}", ref)}, decodeSecret)
 }

@@ -116,6 +116,19 @@ func (s *ServiceClient) Inspect(ctx context.Context, ref string) (*Service, erro
 	return s.inspect(ctx, "inspect service", ref, nil)
 }
 
+// InspectByName reads the service of exactly that name, whatever IDs begin like it.
+// Without one the error is [ErrNotFound].
+//
+// Engine endpoint: GET /services/{id}
+func (s *ServiceClient) InspectByName(ctx context.Context, name string) (*Service, error) {
+	const op = "inspect service"
+	service, err := s.inspect(ctx, op, name, nil)
+	if errors.Is(err, ErrAmbiguousRef) || err == nil && service.Spec.Name != name {
+		return nil, &Error{Op: op, Object: name, kind: ErrNotFound, Message: "no service has exactly this name"}
+	}
+	return service, err
+}
+
 // InspectWithDefaults reads a service with the engine's defaults filled in where
 // its spec says nothing. It is for looking at: [ServiceClient.Update] refuses
 // the result, because writing the defaults back would restart every task. Needs
@@ -177,6 +190,9 @@ type ServiceListOptions struct {
 	// Labels are labels that the service, not its containers, must have, all of
 	// them; an empty value asks for presence.
 	Labels map[string]string
+	// Stack is the name of the stack that the service belongs to, as docker stack
+	// deploy labels it. Empty does not restrict.
+	Stack string
 	// Modes are the modes wanted. Needs API 1.28.
 	Modes []ModeKind
 	// Runtime is what the tasks run; the zero value means containers. Needs API
@@ -210,6 +226,9 @@ func (o *ServiceListOptions) query() (url.Values, error) {
 	f.add("id", slices.Concat(o.IDs, o.IDPrefixes)...)
 	f.add("name", slices.Concat(o.Names, o.NamePrefixes)...)
 	f.addLabels(o.Labels)
+	if o.Stack != "" {
+		f.add("label", stackLabel+"="+o.Stack)
+	}
 	for _, mode := range o.Modes {
 		if !slices.Contains([]ModeKind{ModeReplicated, ModeGlobal, ModeReplicatedJob, ModeGlobalJob}, mode) {
 			return nil, fmt.Errorf("unknown mode %q", mode)

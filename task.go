@@ -263,6 +263,10 @@ type NetworkAttachmentConfig struct {
 	DriverOpts map[string]string `json:",omitzero"`
 }
 
+// HostNetwork attaches tasks to the network of their node instead of one of their
+// own, as docker service create --network host does.
+func HostNetwork() NetworkAttachmentConfig { return NetworkAttachmentConfig{Target: "host"} }
+
 // Driver names a driver and its options.
 type Driver struct {
 	// Name is the driver's name, such as json-file or local.

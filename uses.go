@@ -1,6 +1,9 @@
 package swarm
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // UsesNetwork reports whether the tasks are attached to a network, as the spec
 // names it: engines replace names by IDs, so it takes the ID to find a network in
@@ -33,4 +36,61 @@ func (s ServiceSpec) UsesImage(ref string) bool {
 	}
 	has, err := ParseImageReference(image)
 	return err == nil && wanted.Matches(has)
+}
+
+// ResolveReferences fills in the IDs of the secrets and configs that a spec has by
+// name alone, as [ParseSecretReference] and [MountSecret] without an ID make them.
+// The config of a CredentialSpec may be named as well, as [ParseCredentialSpec]
+// does; it is then put among the container's Configs too, with a Runtime target,
+// unless it is there. What has an ID stays as it is, and costs no request; a name
+// costs one.
+//
+// A name that nothing has exactly is [ErrNotFound]; what comes before it in the
+// spec has its ID then. Secrets need API 1.25, configs API 1.30.
+//
+// Engine endpoints: GET /secrets/{id}, GET /configs/{id}
+func (s *ServiceClient) ResolveReferences(ctx context.Context, spec *ServiceSpec) error {
+	const op = "resolve references"
+	container := &spec.TaskTemplate.ContainerSpec
+	for i := range container.Secrets {
+		if ref := &container.Secrets[i]; ref.SecretID == "" {
+			secret, err := s.client.Secrets.inspectByName(ctx, op, ref.SecretName)
+			if err != nil {
+				return err
+			}
+			ref.SecretID = secret.ID
+		}
+	}
+	for i := range container.Configs {
+		if ref := &container.Configs[i]; ref.ConfigID == "" {
+			config, err := s.client.Configs.inspectByName(ctx, op, ref.ConfigName)
+			if err != nil {
+				return err
+			}
+			ref.ConfigID = config.ID
+		}
+	}
+	return s.resolveCredentials(ctx, op, container)
+}
+
+// resolveCredentials finds the config with the credentials of a container, by name
+// or ID, and makes it known to the engine that runs it.
+func (s *ServiceClient) resolveCredentials(ctx context.Context, op string, container *ContainerSpec) error {
+	if container.Privileges == nil || container.Privileges.CredentialSpec == nil || container.Privileges.CredentialSpec.Config == "" {
+		return nil
+	}
+	credentials := container.Privileges.CredentialSpec
+	known := func(r ConfigReference) bool { return r.Runtime != nil && r.ConfigID == credentials.Config }
+	if slices.ContainsFunc(container.Configs, known) {
+		return nil
+	}
+	config, err := s.client.Configs.find(ctx, op, credentials.Config)
+	if err != nil {
+		return err
+	}
+	credentials.Config = config.ID
+	if !slices.ContainsFunc(container.Configs, known) {
+		container.Configs = append(container.Configs, ConfigReference{Runtime: &RuntimeTarget{}, ConfigID: config.ID, ConfigName: config.Spec.Name})
+	}
+	return nil
 }

@@ -106,3 +106,84 @@ func TestMountsOfAServiceAreCopied(t *testing.T) {
 	assert.Equal(t, swarm.PropagationRSlave, bind.BindOptions.Propagation)
 	assert.Empty(t, swarm.MountsFrom(swarm.ServiceSpec{}))
 }
+
+func TestReferencesByNameAreResolved(t *testing.T) {
+	e, client := newScriptedEngine(t, "1.51")
+	e.answer("GET /secrets/key", says(http.StatusOK, `{"ID":"k1","Spec":{"Name":"key"}}`))
+	e.answer("GET /configs/conf", says(http.StatusOK, `{"ID":"c1","Spec":{"Name":"conf"}}`))
+	e.answer("GET /configs/gmsa", says(http.StatusOK, `{"ID":"c2","Spec":{"Name":"gmsa"}}`))
+	e.answer("GET /configs/c3", says(http.StatusOK, `{"ID":"c3","Spec":{"Name":"third"}}`))
+	secret, err := swarm.ParseSecretReference("source=key,target=password")
+	require.NoError(t, err)
+	credentials, err := swarm.ParseCredentialSpec("config://gmsa")
+	require.NoError(t, err)
+	var spec swarm.ServiceSpec
+	container := &spec.TaskTemplate.ContainerSpec
+	container.Secrets = []swarm.SecretReference{secret, swarm.MountSecret("k2", "other")}
+	container.Configs = []swarm.ConfigReference{swarm.MountConfig("", "conf")}
+	container.Privileges = &swarm.Privileges{CredentialSpec: &credentials}
+	require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+	secret.SecretID = "k1"
+	runtime := swarm.ConfigReference{ConfigID: "c2", ConfigName: "gmsa", Runtime: &swarm.RuntimeTarget{}}
+	assert.Equal(t, []swarm.SecretReference{secret, swarm.MountSecret("k2", "other")}, container.Secrets)
+	assert.Equal(t, []swarm.ConfigReference{swarm.MountConfig("c1", "conf"), runtime}, container.Configs)
+	assert.Equal(t, "c2", credentials.Config)
+	asked := len(e.all())
+	require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+	assert.Len(t, e.all(), asked, "all have their IDs")
+
+	credentials.Config = "c3"
+	require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+	assert.Equal(t, swarm.ConfigReference{ConfigID: "c3", ConfigName: "third", Runtime: &swarm.RuntimeTarget{}}, container.Configs[2])
+	credentials.Config, container.Configs = "gmsa", []swarm.ConfigReference{runtime}
+	require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+	assert.Equal(t, []swarm.ConfigReference{runtime}, container.Configs, "it is there already")
+	require.NoError(t, client.Services.ResolveReferences(t.Context(), &swarm.ServiceSpec{}))
+}
+
+// Engines read by a prefix of the ID too.
+func TestWhatIsReadByNameHasExactlyThatName(t *testing.T) {
+	e, client := newScriptedEngine(t, "1.51")
+	for kind, inspect := range map[string]func(name string) (string, error){
+		"services": func(name string) (string, error) {
+			service, err := client.Services.InspectByName(t.Context(), name)
+			if err != nil {
+				return "", err
+			}
+			return service.ID, nil
+		},
+		"secrets": func(name string) (string, error) {
+			secret, err := client.Secrets.InspectByName(t.Context(), name)
+			if err != nil {
+				return "", err
+			}
+			return secret.ID, nil
+		},
+		"configs": func(name string) (string, error) {
+			config, err := client.Configs.InspectByName(t.Context(), name)
+			if err != nil {
+				return "", err
+			}
+			return config.ID, nil
+		},
+	} {
+		e.answer("GET /"+kind+"/web", says(http.StatusOK, `{"ID":"abc","Spec":{"Name":"web"}}`))
+		e.answer("GET /"+kind+"/ab", says(http.StatusOK, `{"ID":"abc","Spec":{"Name":"web"}}`))
+		e.answer("GET /"+kind+"/a", says(http.StatusBadRequest, `{"message":"service a is ambiguous (2 matches found)"}`))
+		e.answer("GET /"+kind+"/b", says(http.StatusServiceUnavailable, `{"message":"This node is not a swarm manager."}`))
+		id, err := inspect("web")
+		require.NoError(t, err)
+		assert.Equal(t, "abc", id)
+		for _, name := range []string{"ab", "a"} {
+			_, err = inspect(name)
+			assert.ErrorIs(t, err, swarm.ErrNotFound, "%s %s", kind, name)
+			assert.NotErrorIs(t, err, swarm.ErrAmbiguousRef, "%s %s", kind, name)
+		}
+		_, err = inspect("b")
+		assert.ErrorIs(t, err, swarm.ErrNoSwarm, kind)
+	}
+	var spec swarm.ServiceSpec
+	spec.TaskTemplate.ContainerSpec.Secrets = []swarm.SecretReference{swarm.MountSecret("", "ab")}
+	assert.ErrorIs(t, client.Services.ResolveReferences(t.Context(), &spec), swarm.ErrNotFound)
+	assert.Empty(t, spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID)
+}

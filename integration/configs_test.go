@@ -86,10 +86,35 @@ func TestTemplatedConfigIsCompletedForEachTask(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, &swarm.Driver{Name: "golang"}, config.Spec.Templating)
 		spec := testSpec(name, "-cat", "/"+name)
-		spec.TaskTemplate.ContainerSpec.Configs = []swarm.ConfigReference{swarm.MountConfig(id, name)}
+		spec.TaskTemplate.ContainerSpec.Configs = []swarm.ConfigReference{swarm.MountConfig("", name)}
+		require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
 		create(t, client, spec)
 		runningTasks(t, client, name, 1)
 		assert.Equal(t, "service "+name+", slot 1\n", output(t, client, name))
+	})
+}
+
+// No engine here can use such credentials, but all take them.
+func TestConfigWithCredentialsIsFoundByItsName(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, name := newClient(t, e), serviceName(t, "")
+		id := createConfig(t, client, swarm.ConfigSpec{Name: name, Data: []byte("{}")})
+		credentials, err := swarm.ParseCredentialSpec("config://" + name)
+		require.NoError(t, err)
+		spec := testSpec(name)
+		spec.Mode = swarm.Replicated(0)
+		spec.TaskTemplate.ContainerSpec.Privileges = &swarm.Privileges{CredentialSpec: &credentials}
+		require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+		create(t, client, spec)
+		read, err := client.Services.InspectByName(t.Context(), name)
+		require.NoError(t, err)
+		assert.Equal(t, id, read.Spec.TaskTemplate.ContainerSpec.Privileges.CredentialSpec.Config)
+		assert.Equal(t, []swarm.ConfigReference{{ConfigID: id, ConfigName: name, Runtime: &swarm.RuntimeTarget{}}}, read.Spec.TaskTemplate.ContainerSpec.Configs)
+		_, err = client.Services.InspectByName(t.Context(), read.ID[:12])
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
+		_, err = client.Configs.InspectByName(t.Context(), id[:12])
+		assert.ErrorIs(t, err, swarm.ErrNotFound)
 	})
 }
 

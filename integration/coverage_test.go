@@ -398,9 +398,14 @@ func TestServiceActionWorks(t *testing.T) {
 			"list-stack": func(t *testing.T) {
 				label := map[string]string{"com.docker.stack.namespace": "shop"}
 				id := s.service(t, 0, func(spec *swarm.ServiceSpec) { spec.Labels = label })
-				list, err := services.List(t.Context(), &swarm.ServiceListOptions{Labels: label})
+				for _, opts := range []swarm.ServiceListOptions{{Labels: label}, {Stack: "shop"}, {Stack: "shop", Labels: map[string]string{"com.docker.stack.namespace": ""}}} {
+					list, err := services.List(t.Context(), &opts)
+					require.NoError(t, err)
+					assert.Equal(t, []string{id}, serviceIDs(list))
+				}
+				list, err := services.List(t.Context(), &swarm.ServiceListOptions{Stack: "sho"})
 				require.NoError(t, err)
-				assert.Equal(t, []string{id}, serviceIDs(list))
+				assert.Empty(t, list)
 			},
 			"update": func(t *testing.T) {
 				id := s.service(t, 0)

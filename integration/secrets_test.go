@@ -111,20 +111,33 @@ func TestSecretLife(t *testing.T) {
 }
 
 // templated is data that the engine completes for each task.
-const templated = "service {{.Service.Name}}, slot {{.Task.Slot}}\n"
+const templated = "service " + swarm.TemplateServiceName + ", slot " + swarm.TemplateTaskSlot + "\n"
 
+// Every placeholder there is a constant for, and the network of the node.
 func TestTemplatedSecretIsCompletedForEachTask(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, name := newClient(t, e), serviceName(t, "")
-		id := createSecret(t, client, swarm.SecretSpec{Name: name, Data: []byte(templated), Templating: &swarm.Driver{Name: "golang"}})
+		all := strings.Join([]string{swarm.TemplateServiceID, swarm.TemplateNodeID, swarm.TemplateTaskID, swarm.TemplateTaskName}, " ")
+		id := createSecret(t, client, swarm.SecretSpec{Name: name, Data: []byte(templated + all + swarm.TemplateNodeHostname + "\n"), Templating: &swarm.Driver{Name: "golang"}})
 		secret, err := client.Secrets.Inspect(t.Context(), id)
 		require.NoError(t, err)
 		assert.Equal(t, &swarm.Driver{Name: "golang"}, secret.Spec.Templating)
-		spec := testSpec(name, "-cat", "/run/secrets/"+name)
-		spec.TaskTemplate.ContainerSpec.Secrets = []swarm.SecretReference{swarm.MountSecret(id, name)}
-		create(t, client, spec)
-		runningTasks(t, client, name, 1)
-		assert.Equal(t, "service "+name+", slot 1\n", output(t, client, name))
+		spec := testSpec(name, "-cat", "/run/secrets/"+name, "-lines", "1")
+		spec.TaskTemplate.ContainerSpec.Env = []string{"SWARMTEST_LINE=" + swarm.TemplateNodeHostname}
+		spec.TaskTemplate.ContainerSpec.Secrets = []swarm.SecretReference{swarm.MountSecret("", name)}
+		spec.TaskTemplate.Networks = []swarm.NetworkAttachmentConfig{swarm.HostNetwork()}
+		require.NoError(t, client.Services.ResolveReferences(t.Context(), &spec))
+		assert.Equal(t, id, spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID)
+		service := create(t, client, spec)
+		task, node := runningTasks(t, client, name, 1)[0], ownNode(t, client)
+		want := fmt.Sprintf("service %s, slot 1\n%s %s %s %s.1.%s\n%s stdout 1\n", name, service, node.ID, task, name, task, node.Description.Hostname)
+		require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, want, output(t, client, name)) }, 30*time.Second, 100*time.Millisecond)
+		read, err := client.Services.InspectByName(t.Context(), name)
+		require.NoError(t, err)
+		require.Len(t, read.Spec.TaskTemplate.Networks, 1)
+		network, err := client.Networks.Inspect(t.Context(), read.Spec.TaskTemplate.Networks[0].Target, nil)
+		require.NoError(t, err)
+		assert.Equal(t, "host", network.Name)
 	})
 }
 
