@@ -105,6 +105,7 @@ func TestSwarmLifeOfSeveralNodes(t *testing.T) {
 			&swarm.JoinOptions{AdvertiseAddr: third.Addr, Wait: true}))
 		workersAnswerNothing(t, worker)
 		rotateRoot(t, nodes)
+		drain(t, manager, worker)
 		left := leave(t, manager, worker)
 		changeRoles(t, manager, third)
 		remove(t, manager, left)
@@ -189,6 +190,37 @@ func rotateRoot(t *testing.T, nodes []member) {
 	for _, node := range list {
 		assert.Equal(t, swarm.TLSReady, node.TLSStatus(after.TLSInfo))
 	}
+}
+
+// drain moves the tasks of two nodes to and fro; one of them is the leader, which
+// goes on leading.
+func drain(t *testing.T, leader, worker member) {
+	nodes, client := leader.client.Nodes, leader.client
+	ids := map[member]string{leader: leader.nodeID(t), worker: worker.nodeID(t)}
+	spec := testSpec("moving", "-linger", "500ms")
+	spec.Mode = swarm.Replicated(2)
+	spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.moving==yes"}}
+	for m, id := range ids {
+		require.NoError(t, m.LoadImages(t.Context()))
+		require.NoError(t, nodes.Modify(t.Context(), id, func(n *swarm.Node) error { n.Spec.Labels = map[string]string{"moving": "yes"}; return nil }))
+	}
+	running := func(m member) []string {
+		tasks, err := client.Tasks.List(t.Context(), &swarm.TaskListOptions{Services: []string{spec.Name}, Nodes: []string{ids[m]}})
+		require.NoError(t, err)
+		return idsIn(tasks, swarm.TaskRunning)
+	}
+	change, err := client.Services.Create(t.Context(), spec, nil)
+	require.NoError(t, err)
+	require.NoError(t, wait(t, client, change.Rollout))
+	assert.Len(t, running(worker), 1)
+	for _, way := range []struct{ from, to member }{{worker, leader}, {leader, worker}} {
+		require.NoError(t, nodes.Drain(t.Context(), ids[way.from], &swarm.NodeDrainOptions{Wait: true}))
+		assert.Empty(t, running(way.from))
+		eventually(t, func(c *assert.CollectT) { assert.Len(c, running(way.to), 2) })
+		assert.True(t, leader.node(t, ids[leader]).ManagerStatus.Leader)
+		require.NoError(t, nodes.Activate(t.Context(), ids[way.from], &swarm.NodeActivateOptions{Wait: true}))
+	}
+	require.NoError(t, client.Services.Remove(t.Context(), change.ID))
 }
 
 func changeRoles(t *testing.T, manager, other member) {
