@@ -87,7 +87,7 @@ func (r *inventor) list(element reflect.Type, empty bool) []any {
 	list := []any{}
 	for i := 0; !empty && i < r.IntN(4); i++ {
 		item := r.value(element, false)
-		for _, key := range []string{"Target", "URL", "Key"} { // what tells the elements apart
+		for _, key := range []string{"Target", "URL", "Key", "SecretID", "ConfigID"} { // what tells the elements apart
 			if object, ok := item.(map[string]any); ok && hasMember(element, key) {
 				object[key] = fmt.Sprintf("/%d", i)
 			}
@@ -190,6 +190,36 @@ var specEdits = map[string]struct {
 			if m := listAt(at(o, "TaskTemplate", "ContainerSpec"), "Mounts"); len(m) > 0 {
 				m[len(m)-1].(map[string]any)["Source"] = "changed"
 			}
+		},
+	},
+	"names of the secrets, turned round": {
+		func(s *ServiceSpec) {
+			for i := range s.TaskTemplate.ContainerSpec.Secrets {
+				s.TaskTemplate.ContainerSpec.Secrets[i].SecretName = "changed"
+			}
+			reverse(s.TaskTemplate.ContainerSpec.Secrets)
+		},
+		func(o map[string]any) {
+			secrets := listAt(at(o, "TaskTemplate", "ContainerSpec"), "Secrets")
+			for _, secret := range secrets {
+				secret.(map[string]any)["SecretName"] = "changed"
+			}
+			reverse(secrets)
+		},
+	},
+	"names of the configs, turned round": {
+		func(s *ServiceSpec) {
+			for i := range s.TaskTemplate.ContainerSpec.Configs {
+				s.TaskTemplate.ContainerSpec.Configs[i].ConfigName = "changed"
+			}
+			reverse(s.TaskTemplate.ContainerSpec.Configs)
+		},
+		func(o map[string]any) {
+			configs := listAt(at(o, "TaskTemplate", "ContainerSpec"), "Configs")
+			for _, config := range configs {
+				config.(map[string]any)["ConfigName"] = "changed"
+			}
+			reverse(configs)
 		},
 	},
 	"a network in front": {
