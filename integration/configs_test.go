@@ -6,6 +6,8 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,11 +35,16 @@ func TestConfigLife(t *testing.T) {
 		name := serviceName(t, "")
 		data, err := swarm.ReadConfigData(strings.NewReader("the config\n"))
 		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), "config")
+		require.NoError(t, os.WriteFile(file, data, 0o600))
+		data, err = swarm.ReadConfigFile(file)
+		require.NoError(t, err)
 		id := createConfig(t, client, swarm.ConfigSpec{Name: name, Labels: map[string]string{"a": "1"}, Data: data})
 
 		config, err := client.Configs.Inspect(ctx, name)
 		require.NoError(t, err)
 		assert.Equal(t, id, config.ID)
+		assert.Equal(t, id[:12], swarm.ShortID(config.ID))
 		assert.Equal(t, swarm.ConfigSpec{Name: name, Labels: map[string]string{"a": "1"}, Data: data}, config.Spec)
 		assert.WithinDuration(t, time.Now(), config.CreatedAt, time.Minute)
 		byPrefix, err := client.Configs.Inspect(ctx, id[:12])

@@ -807,6 +807,7 @@ func TestNodeActionWorks(t *testing.T) {
 			"inspect": func(t *testing.T) {
 				node, err := nodes.Inspect(t.Context(), "self")
 				require.NoError(t, err)
+				assert.Equal(t, node.ID[:12], swarm.ShortID(node.ID))
 				var sent json.RawMessage
 				require.NoError(t, p.manager.Call(t.Context(), http.MethodGet, "/nodes/"+node.ID, nil, &sent))
 				assert.JSONEq(t, string(sent), string(node.Raw))

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,11 +67,16 @@ func TestSecretLife(t *testing.T) {
 		name := serviceName(t, "")
 		data, err := swarm.ReadSecretData(strings.NewReader("the secret\n"))
 		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), "secret")
+		require.NoError(t, os.WriteFile(file, data, 0o600))
+		data, err = swarm.ReadSecretFile(file)
+		require.NoError(t, err)
 		id := createSecret(t, client, swarm.SecretSpec{Name: name, Labels: map[string]string{"a": "1"}, Data: data})
 
 		secret, err := client.Secrets.Inspect(ctx, name)
 		require.NoError(t, err)
 		assert.Equal(t, id, secret.ID)
+		assert.Equal(t, id[:12], swarm.ShortID(secret.ID))
 		assert.Equal(t, swarm.SecretSpec{Name: name, Labels: map[string]string{"a": "1"}}, secret.Spec)
 		assert.WithinDuration(t, time.Now(), secret.CreatedAt, time.Minute)
 		byPrefix, err := client.Secrets.Inspect(ctx, id[:12])
