@@ -81,8 +81,9 @@ func (s shape) eachRefused(value wire.Node, have version, at string, found func(
 	}
 }
 
-// serviceHints are what Lint finds beside fields. Each has specs on both sides
-// in testdata/validate, and what engines do with them is tested there.
+// serviceHints are what Lint finds beside fields. Each has specs on both sides in
+// testdata/validate. That engines take them all is tested, and what becomes of the
+// specs or their tasks where it is written there.
 var serviceHints = []specRule[ServiceSpec]{
 	{"runtime-spec", hintOtherSpecs},
 	{"job-idle", hintIdleJob},
