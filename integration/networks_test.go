@@ -201,18 +201,26 @@ func TestConfigurationsOfNetworksAreUsedByOthers(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		config := serviceName(t, "config")
-		createNetwork(t, client, swarm.NetworkSpec{Name: config, ConfigOnly: true,
+		createNetwork(t, client, swarm.NetworkSpec{Name: config, ConfigOnly: true, Labels: map[string]string{"of": "config"},
 			IPAM: swarm.IPAM{Config: []swarm.IPAMConfig{{Subnet: "10.178.0.0/24", AuxiliaryAddresses: map[string]string{"x": "10.178.0.9"}}}}})
 		id := createNetwork(t, client, swarm.NetworkSpec{Name: serviceName(t, "user"), Driver: "bridge",
 			ConfigFrom: swarm.NetworkConfigSource{Network: config}})
 		read, err := client.Networks.Inspect(t.Context(), config, nil)
 		require.NoError(t, err)
 		assert.True(t, read.ConfigOnly)
+		assert.Equal(t, "null", read.Driver)
 		assert.Equal(t, map[string]string{"x": "10.178.0.9"}, read.IPAM.Config[0].AuxiliaryAddresses)
 		user, err := client.Networks.Inspect(t.Context(), id, nil)
 		require.NoError(t, err)
 		assert.Equal(t, config, user.ConfigFrom.Network)
 		assert.Equal(t, "10.178.0.0/24", user.IPAM.Config[0].Subnet)
+		assert.Equal(t, map[string]string{"of": "config"}, user.Labels, "they are inherited")
+		everywhere := createNetwork(t, client, swarm.NetworkSpec{Name: serviceName(t, "everywhere"), Driver: "macvlan", Scope: swarm.ScopeSwarm,
+			ConfigFrom: swarm.NetworkConfigSource{Network: config}})
+		shared, err := client.Networks.Inspect(t.Context(), everywhere, nil)
+		require.NoError(t, err)
+		assert.Equal(t, swarm.ScopeSwarm, shared.Scope)
+		assert.Equal(t, config, shared.ConfigFrom.Network)
 		assert.ErrorIs(t, client.Networks.Remove(t.Context(), config), swarm.ErrInUse)
 	})
 }
