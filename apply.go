@@ -54,7 +54,7 @@ func (s *ServiceClient) applyOnce(ctx context.Context, op string, spec ServiceSp
 	service, err := s.find(ctx, op, spec.Name)
 	// A name that is the beginning of IDs, or an ID, is free all the same.
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrAmbiguousRef) || err == nil && service.Spec.Name != spec.Name {
-		change, err = s.Create(ctx, spec, &ServiceCreateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, Pin: opts.Pin})
+		change, err = s.Create(ctx, spec, &ServiceCreateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, Pin: opts.Pin, DryRun: opts.DryRun})
 		return change, errors.Is(err, ErrNameConflict), err
 	}
 	if err != nil {

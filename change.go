@@ -27,6 +27,12 @@ type ServiceModifyOptions struct {
 	// Pin says whether the image that the service has after the change is pinned
 	// to its digest. Zero is [PinOff].
 	Pin PinMode
+	// DryRun finds out what would be done, and does not do it. The result says whether
+	// anything would have been sent, and its Rollout has the spec that the service would
+	// have, for [DiffSpec] and [WillRestart]. A field that the engine is too old for is
+	// found, what it would refuse is not. Waiting for that Rollout waits for a change
+	// that nobody makes.
+	DryRun bool
 	// RerunJob allows the change of a job, which runs it again whatever changes.
 	// Without it a change of a job is [ErrInvalid].
 	RerunJob bool
@@ -64,7 +70,7 @@ func (s *ServiceClient) change(ctx context.Context, op, ref string, change func(
 // modify changes a service that was read, and reads it again when that was in
 // vain.
 func (s *ServiceClient) modify(ctx context.Context, op string, service *Service, change func(*Service) error, opts *ServiceModifyOptions) (*ServiceChange, error) {
-	update := &ServiceUpdateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, AuthFromPreviousSpec: opts.AuthFromPreviousSpec, Pin: opts.Pin}
+	update := &ServiceUpdateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, AuthFromPreviousSpec: opts.AuthFromPreviousSpec, Pin: opts.Pin, DryRun: opts.DryRun}
 	read := func() (*Service, error) { return service, nil }
 	var result *ServiceChange
 	err := s.client.modify(ctx, func(ctx context.Context) error {

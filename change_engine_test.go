@@ -308,3 +308,48 @@ func TestManyClientsGetPastEachOther(t *testing.T) {
 		assert.LessOrEqual(t, attempts[len(attempts)/2], 10)
 	})
 }
+
+func TestDryRunsSendNothingAndSayWhatWouldBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := swarmtest.Start(t, swarmtest.WithRelease(swarmtest.Engine2010))
+		client := engine.Client()
+		createWeb(t, client)
+		toImage("web:2")(t, client)
+		before, err := client.Services.Inspect(t.Context(), "web")
+		require.NoError(t, err)
+		changes := len(engine.Changes())
+		dry := &swarm.ServiceModifyOptions{DryRun: true}
+
+		change, err := client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error { s.Spec.PutLabel("a", "1"); return nil }, dry)
+		require.NoError(t, err)
+		assert.True(t, change.Changed)
+		assert.Len(t, swarm.DiffSpec(before.Spec, change.Rollout.Spec), 1)
+		assert.Equal(t, "1", change.Rollout.Spec.Labels["a"])
+		assert.False(t, swarm.WillRestart(before.Spec, change.Rollout.Spec))
+		change, err = client.Services.Redeploy(t.Context(), "web", dry)
+		require.NoError(t, err)
+		assert.True(t, swarm.WillRestart(before.Spec, change.Rollout.Spec))
+		change, err = client.Services.SetImage(t.Context(), "web", "web:2", dry)
+		require.NoError(t, err)
+		assert.False(t, change.Changed, "it is so already")
+		_, err = client.Services.Modify(t.Context(), "web", func(s *swarm.Service) error {
+			s.Spec.TaskTemplate.ContainerSpec.OomScoreAdj = 5
+			return nil
+		}, dry)
+		var tooOld *swarm.VersionError
+		assert.ErrorAs(t, err, &tooOld)
+
+		change, err = client.Services.Rollback(t.Context(), "web", &swarm.ServiceUpdateOptions{DryRun: true})
+		require.NoError(t, err)
+		assert.Equal(t, "web:1", change.Rollout.Spec.TaskTemplate.ContainerSpec.Image)
+		change, err = client.Services.Apply(t.Context(), serviceSpec("other", "web:1"), dry)
+		require.NoError(t, err)
+		assert.True(t, change.Changed)
+		assert.Empty(t, change.ID)
+		assert.Equal(t, "other", change.Rollout.Spec.Name)
+		change, err = client.Services.Apply(t.Context(), serviceSpec("web", "web:3"), dry)
+		require.NoError(t, err)
+		assert.Equal(t, "web:3", change.Rollout.Spec.TaskTemplate.ContainerSpec.Image)
+		assert.Len(t, engine.Changes(), changes)
+	})
+}

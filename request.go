@@ -479,6 +479,18 @@ func (c *Client) atVersion(ctx context.Context, call *call, use func(negotiation
 	}
 }
 
+// check reports what would keep a call with a body from being sent.
+func (c *Client) check(ctx context.Context, call *call) error {
+	err := c.atVersion(ctx, call, func(agreed negotiation) error {
+		_, _, err := call.encode(agreed)
+		return err
+	})
+	if err != nil {
+		return callError(call, err, false)
+	}
+	return nil
+}
+
 // build makes the HTTP request.
 func (c *Client) build(ctx context.Context, call *call, agreed negotiation) (*http.Request, error) {
 	use := agreed.use

@@ -28,7 +28,7 @@ type ServiceChange struct {
 	ID string
 	// Changed is false if the service was as asked for already. Nothing was sent
 	// then: engines take even an empty update for a change, which forgets the
-	// spec to roll back to and runs jobs again.
+	// spec to roll back to and runs jobs again. After a dry run it is what would be.
 	Changed bool
 	// Warnings are the engine's, usually none.
 	Warnings []string
@@ -49,6 +49,10 @@ type ServiceCreateOptions struct {
 	AuthFrom AuthSource
 	// Pin says whether the image is pinned to its digest. Zero is [PinOff].
 	Pin PinMode
+	// DryRun sends nothing: the result has no ID, and its Rollout the spec that would
+	// have been sent. A field that the engine is too old for is found, what it would
+	// refuse is not.
+	DryRun bool
 }
 
 // Create makes a service and returns when the engine has accepted it; its tasks
@@ -90,6 +94,9 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 	if spec.Name != "" {
 		call.repeat = repeatGuarded
 	}
+	if opts.DryRun {
+		return dryRun(s.client.check(ctx, call), &ServiceChange{Changed: true, Rollout: Rollout{Kind: RolloutCreate, Spec: spec}, Pin: pin})
+	}
 	var answer struct {
 		ID       string
 		Warnings []string
@@ -105,6 +112,14 @@ func (s *ServiceClient) Create(ctx context.Context, spec ServiceSpec, opts *Serv
 	}
 	return &ServiceChange{ID: answer.ID, Changed: true, Warnings: answer.Warnings,
 		Rollout: Rollout{ServiceID: answer.ID, Kind: RolloutCreate, Spec: spec}, Pin: pin}, nil
+}
+
+// dryRun is the result of a change that was to be sent, but for what kept it from it.
+func dryRun(err error, change *ServiceChange) (*ServiceChange, error) {
+	if err != nil {
+		return nil, err
+	}
+	return change, nil
 }
 
 // Inspect reads a service. One that does not exist is [ErrNotFound], a prefix of
@@ -450,6 +465,8 @@ type ServiceUpdateOptions struct {
 	// Pin says whether the image is pinned to its digest. Zero is [PinOff]. A
 	// rollback pins nothing: it takes the previous spec as it was.
 	Pin PinMode
+	// DryRun sends nothing, see [ServiceModifyOptions].
+	DryRun bool
 }
 
 // authFor is [Client.authFor] for an update. Nothing is asked where the engine
@@ -518,7 +535,7 @@ func (s *ServiceClient) update(ctx context.Context, op string, service *Service,
 	if err != nil {
 		return refuse(err, nil)
 	}
-	return s.post(ctx, op, service, changed, RolloutUpdate, pin, auth, opts.AuthFromPreviousSpec)
+	return s.post(ctx, op, service, changed, RolloutUpdate, pin, auth, opts)
 }
 
 // keepPlacement leaves an empty placement of one that is taken away: managers that
@@ -585,7 +602,7 @@ func (s *ServiceClient) rollback(ctx context.Context, op, ref string, service *S
 	if err != nil {
 		return nil, &Error{Op: op, Object: ref, Err: err}
 	}
-	return s.post(ctx, op, service, current, RolloutRollback, nil, auth, opts.AuthFromPreviousSpec)
+	return s.post(ctx, op, service, current, RolloutRollback, nil, auth, opts)
 }
 
 // hasSameSpecs reports whether nobody but the engine has written a service: its
@@ -599,7 +616,7 @@ func hasSameSpecs(before, now *Service) bool {
 
 // post sends a spec for the version of the service that was read. The version
 // lets it happen once, however often it is sent.
-func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, pin *ImagePin, auth *RegistryAuth, previousAuth bool) (*ServiceChange, error) {
+func (s *ServiceClient) post(ctx context.Context, op string, service *Service, spec wire.Node, kind RolloutKind, pin *ImagePin, auth *RegistryAuth, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	change := &ServiceChange{ID: service.ID, Changed: true, Rollout: rolloutOf(service, kind), Pin: pin}
 	call := &call{op: op, object: serviceLabel(service), method: http.MethodPost, to: to("/services/{id}/update", service.ID),
 		look: s.lookAtUpdate(op, service, change), query: url.Values{"version": {strconv.FormatUint(service.Version.Index, 10)}}, repeat: repeatGuarded,
@@ -608,12 +625,15 @@ func (s *ServiceClient) post(ctx context.Context, op string, service *Service, s
 	if kind == RolloutRollback {
 		call.query.Set("rollback", "previous")
 	}
-	if previousAuth {
+	if opts.AuthFromPreviousSpec {
 		call.query.Set("registryAuthFrom", "previous-spec")
 	}
 	var err error
 	if call.header, err = auth.header(); err != nil {
 		return nil, invalid(op, call.object, "%v", err)
+	}
+	if opts.DryRun {
+		return dryRun(s.client.check(ctx, call), change)
 	}
 	var answer struct{ Warnings []string }
 	if _, err := settle(ctx, s.client.do(ctx, call, &answer)); err != nil {
