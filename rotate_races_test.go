@@ -120,7 +120,9 @@ func secondWithinFirst(t *testing.T, stride int) {
 	}
 }
 
-func TestRotationsWithinARotationLeaveOneVersion(t *testing.T) { secondWithinFirst(t, 14) }
+func TestRotationsWithinARotationLeaveOneVersion(t *testing.T) {
+	secondWithinFirst(t, 14*min(swarm.OneIn, 4))
+}
 
 // Two or three rotations, whose every request takes as long as chance has it.
 func rotationsByChance(t *testing.T, seeds uint64) {

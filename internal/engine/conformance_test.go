@@ -36,9 +36,12 @@ func TestEngineBehavesLikeARealOne(t *testing.T) {
 // newest release alone was measured on engines too, but no real one of it is tested
 // with here.
 func TestEngineHasEachBehaviour(t *testing.T) {
-	for _, release := range releases {
+	for i, release := range releases {
 		t.Run(release.Name, func(t *testing.T) {
-			for _, behaviour := range conformance.All() {
+			for j, behaviour := range conformance.All() {
+				if (i+j)%oneIn != 0 {
+					continue
+				}
 				t.Run(behaviour.ID, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { holdsAlone(t, release, behaviour) })
 				})

@@ -79,6 +79,7 @@ func play(t *testing.T, target Target, script Script, mode swarm.ModeKind) (noti
 	rollout := script.Run(s)
 	ctx, cancel := context.WithTimeout(t.Context(), s.timeout(script))
 	defer cancel()
+	s.oracle.service = rollout.ServiceID
 	disturbed := make(chan struct{})
 	go func() {
 		defer close(disturbed)
@@ -87,7 +88,6 @@ func play(t *testing.T, target Target, script Script, mode swarm.ModeKind) (noti
 			script.During(s)
 		}
 	}()
-	s.oracle.service = rollout.ServiceID
 	ended, err := s.oracle.during(func() error { return target.Client.Services.Wait(ctx, rollout, nil) })
 	<-disturbed
 	window := target.Monitor - sampleEvery
