@@ -15,9 +15,13 @@ import (
 	"github.com/swarm-go/swarm/internal/conformance/program"
 )
 
-// All behaviours with one engine, many at a time, as with real ones.
+// All behaviours with one engine, many at a time, as with real ones; looking for races
+// with one release.
 func TestEngineBehavesLikeARealOne(t *testing.T) {
-	for _, release := range releases {
+	for i, release := range releases {
+		if i%oneIn != 0 {
+			continue
+		}
 		t.Run(release.Name, func(t *testing.T) {
 			t.Parallel()
 			target, manager := conformanceTarget(t, release)
