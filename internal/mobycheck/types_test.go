@@ -2,6 +2,7 @@ package mobycheck
 
 import (
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -170,9 +171,10 @@ func kindOf(t reflect.Type) string {
 	return t.String()
 }
 
+// isText reports whether a type makes its own text, and no JSON of its own.
 func isText(t reflect.Type) bool {
-	return t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) ||
-		reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextMarshaler]())
+	pointer := reflect.PointerTo(t) // which has the methods of both
+	return pointer.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && !pointer.Implements(reflect.TypeFor[json.Marshaler]())
 }
 
 // members are the JSON members of a struct, those of embedded structs included.
