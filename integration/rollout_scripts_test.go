@@ -75,10 +75,14 @@ func TestAWaitSeesANodeGoDownMidWay(t *testing.T) {
 			require.ErrorContains(t, err, "1 of 2 tasks run")
 			require.ErrorContains(t, err, "no suitable node")
 			require.Equal(t, swarm.NodeDown, nodes[0].node(t, gone).Status.State)
+			const variable, monitor = "REVISION=2", 2 * time.Second
 			change = update(t, client, change.ID, func(s *swarm.ServiceSpec) {
-				s.TaskTemplate.Placement.MaxReplicas, s.UpdateConfig.Monitor = 2, time.Second
+				s.TaskTemplate.Placement.MaxReplicas, s.UpdateConfig.Monitor = 2, monitor
+				s.TaskTemplate.ContainerSpec.Env = []string{variable}
 			})
-			require.NoError(t, wait(t, client, change.Rollout), "what is said to run on the node is not waited for")
+			err = rollouts.Hold(t, rollouts.Target{HTTP: nodes[0].Engine.Client(), Monitor: monitor}, change.ID, variable,
+				func() error { return wait(t, client, change.Rollout) })
+			require.NoError(t, err, "what is said to run on the node is not waited for")
 		})
 	}
 }
