@@ -203,6 +203,7 @@ var lists = slices.Concat(
 			t.update("/services/"+id, replicas(0))
 			t.until(id, func(tasks []obj) bool { return len(tasks) == 0 }, "desired-state", "running")
 			assert.Empty(t, t.tasks(id, "desired-state", "accepted"))
+			t.forgotten(id, 0)
 		}},
 		{"lists.tasks-by-id-prefix", Swarm, func(t *T) {
 			id := t.service(replicas(2), nowhere)

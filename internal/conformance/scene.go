@@ -199,6 +199,13 @@ func (t *T) hasTasks(service string, n int) []obj {
 	return t.until(service, func(tasks []obj) bool { return len(tasks) == n })
 }
 
+// forgotten waits until the tasks that a service had beside n are forgotten: engines
+// crash if it is removed at that moment.
+func (t *T) forgotten(service string, n int) {
+	t.Helper()
+	t.hasTasks(service, n)
+}
+
 // until waits for the tasks of a service to be as wanted.
 func (t *T) until(service string, as func([]obj) bool, filters ...string) []obj {
 	t.Helper()

@@ -106,6 +106,7 @@ var schedule = func() []Behaviour {
 			second := t.stuck("insufficient resources on 1 node", most)
 			t.update("/services/"+first, replicas(0))
 			t.run(second, 1)
+			t.forgotten(first, 0)
 		}},
 		{"schedule.paused-node-keeps-its-tasks-and-takes-no-more", AloneInSwarm, func(t *T) {
 			id := t.running(1)

@@ -150,8 +150,9 @@ var tasks = []Behaviour{
 		}
 		assert.ElementsMatch(t, []float64{1, 2, 3}, slots(t.hasTasks(id, 3)))
 		t.update("/services/"+id, replicas(1))
-		left := slots(t.until(id, func(tasks []obj) bool { return len(tasks) == 1 }, "desired-state", "running"))
-		assert.Equal(t, []float64{1}, left)
+		left := t.until(id, func(tasks []obj) bool { return len(tasks) == 1 }, "desired-state", "running")
+		assert.Equal(t, []float64{1}, slots(left))
+		t.forgotten(id, 1)
 	}},
 	{"tasks.of-global-services-have-a-node-and-no-slot", Swarm, func(t *T) {
 		id := t.service(global)
