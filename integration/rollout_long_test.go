@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/swarm-go/swarm"
 	"github.com/swarm-go/swarm/integration/engines"
 	"github.com/swarm-go/swarm/internal/rollouts"
 )
@@ -14,7 +15,7 @@ import (
 // All scripts that real engines can play, in all modes.
 func TestAllScriptedRolloutsComeToTheRightVerdict(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
-		playScripts(t, e, func(rollouts.Script, bool) bool { return true })
+		playScripts(t, e, func(rollouts.Script, swarm.ModeKind) bool { return true })
 	})
 }
 

@@ -15,15 +15,18 @@ import (
 	"github.com/swarm-go/swarm/internal/rollouts"
 )
 
-// The important ones of the scripts that the embedded engine plays.
+// The important ones of the scripts that the embedded engine plays; the long run plays
+// all, and also with global services and jobs.
 func TestScriptedRolloutsComeToTheRightVerdict(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
-		playScripts(t, e, func(s rollouts.Script, job bool) bool { return s.Important && (s.ForJobs || !job) })
+		playScripts(t, e, func(s rollouts.Script, mode swarm.ModeKind) bool {
+			return s.Important && (mode == swarm.ModeReplicated || s.ForJobs && mode == swarm.ModeReplicatedJob)
+		})
 	})
 }
 
 // playScripts plays several scripts at a time: they wait most of it.
-func playScripts(t *testing.T, e *engines.Engine, chosen func(script rollouts.Script, job bool) bool) {
+func playScripts(t *testing.T, e *engines.Engine, chosen func(rollouts.Script, swarm.ModeKind) bool) {
 	target := rollouts.Target{Client: newClient(t, e), HTTP: e.Client(), Image: engines.Image1,
 		Missing: "127.0.0.1:1/nope:1", Prefix: "script-", Nodes: 1, Monitor: 3 * time.Second, Patience: 30 * time.Second}
 	turns := make(chan struct{}, 6)
@@ -31,8 +34,7 @@ func playScripts(t *testing.T, e *engines.Engine, chosen func(script rollouts.Sc
 	defer group.Wait()
 	for _, script := range rollouts.Scripts {
 		for _, mode := range rollouts.Modes {
-			job := mode == swarm.ModeReplicatedJob || mode == swarm.ModeGlobalJob
-			if script.EmbeddedOnly || !chosen(script, job) {
+			if script.EmbeddedOnly || !chosen(script, mode) {
 				continue
 			}
 			turns <- struct{}{}
