@@ -56,6 +56,7 @@ var parsers = map[string]func(text string) (any, error){
 	"config":                anyOf(ParseConfigReference),
 	"network":               anyOf(ParseNetwork),
 	"constraint":            anyOf(ParseConstraint),
+	"external-ca-flag":      anyOf(ParseExternalCA),
 	"preference":            anyOf(ParsePreference),
 	"generic-resource-flag": anyOf(ParseGenericResource),
 	"ulimit-flag":           anyOf(ParseUlimit),

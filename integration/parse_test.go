@@ -36,13 +36,19 @@ type grammarText struct {
 	Group  int    // texts of one group fit into one service
 }
 
+// readGrammars reads those of values in specs of services.
 func readGrammars(t *testing.T) []grammar {
+	t.Helper()
+	return slices.DeleteFunc(allGrammars(t), func(g grammar) bool { return g.At == "" })
+}
+
+func allGrammars(t *testing.T) []grammar {
 	t.Helper()
 	text, err := os.ReadFile("../testdata/validate/grammars.json")
 	require.NoError(t, err)
 	var grammars []grammar
 	require.NoError(t, json.Unmarshal(text, &grammars))
-	return slices.DeleteFunc(grammars, func(g grammar) bool { return g.Flag == "" })
+	return grammars
 }
 
 // grammarEnv is the environment of the table.
@@ -306,25 +312,32 @@ func TestParsedFiltersFindWhatTheDockerCommandFinds(t *testing.T) {
 }
 
 func TestParsedExternalCAIsTheDockerCommands(t *testing.T) {
-	const text = "protocol=cfssl,url=https://127.0.0.1:1/sign,k=V"
+	grammars := allGrammars(t)
+	i := slices.IndexFunc(grammars, func(g grammar) bool { return g.ID == "external-ca-flag" })
+	require.GreaterOrEqual(t, i, 0)
+	g := grammars[i]
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
 		require.NoError(t, e.InitSwarm(t.Context()))
-		docker(t, e, "swarm", "update", "--external-ca", text)
-		var cluster struct {
-			Spec struct {
-				CAConfig struct{ ExternalCAs []swarm.ExternalCA }
+		for _, a := range g.Accepted {
+			docker(t, e, "swarm", "update", g.Flag, a.Text)
+			var cluster struct {
+				Spec struct {
+					CAConfig struct{ ExternalCAs []swarm.ExternalCA }
+				}
 			}
+			require.NoError(t, e.Call(t.Context(), http.MethodGet, "/swarm", nil, &cluster))
+			want, err := swarm.ParseExternalCA(a.Text)
+			require.NoError(t, err)
+			require.Len(t, cluster.Spec.CAConfig.ExternalCAs, 1)
+			got := cluster.Spec.CAConfig.ExternalCAs[0]
+			got.CACert = "" // the command fills in the swarm's root
+			assert.Equal(t, want, got)
 		}
-		require.NoError(t, e.Call(t.Context(), http.MethodGet, "/swarm", nil, &cluster))
-		want, err := swarm.ParseExternalCA(text)
-		require.NoError(t, err)
-		require.Len(t, cluster.Spec.CAConfig.ExternalCAs, 1)
-		got := cluster.Spec.CAConfig.ExternalCAs[0]
-		got.CACert = "" // the command fills in the swarm's root
-		assert.Equal(t, want, got)
-		_, err = swarm.ParseExternalCA("protocol=cfssl")
-		assert.Error(t, err)
-		output, err := runDocker(t, e.Host, "swarm", "update", "--external-ca", "protocol=cfssl")
-		assert.Error(t, err, output)
+		for _, r := range g.Refused {
+			_, err := swarm.ParseExternalCA(r.Text)
+			assert.Error(t, err, r.Text)
+			output, err := runDocker(t, e.Host, "swarm", "update", g.Flag, r.Text)
+			assert.Error(t, err, "%s: %s", r.Text, output)
+		}
 	})
 }
