@@ -26,9 +26,10 @@ func (d SpecDifference) String() string {
 	return printable(fmt.Sprintf("%s: %s -> %s", d.Path, cmp.Or(d.Old, "nothing"), cmp.Or(d.New, "nothing")))
 }
 
-// DiffSpec lists in what two specs of a service differ, in the order of the
-// fields, with what is new behind the rest of its object: the Spec and the PreviousSpec of a service, or a Spec that was read and
-// what has been made of it. Elements of lists that have keys, such as the
+// DiffSpec lists in what two specs of a service differ: the Spec and the
+// PreviousSpec of a service, or a Spec that was read and what has been made of it.
+// It goes by the order of the fields, with what is new behind the rest of its
+// object. Elements of lists that have keys, such as the
 // variables of an environment, the mounts and the ports, are told apart by these
 // as long as those that stay keep their order; a list of another order differs as
 // a whole, since that replaces tasks. Fields that this library does not know are
