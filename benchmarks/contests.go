@@ -25,7 +25,7 @@ var contests = []contest{
 	linesContest("line by line, in memory", inMemory),
 	linesContest("line by line, unix socket", overSocket),
 	{"line by line, whole client", []contender{
-		{"swarm", ourLinesOfClient(true)}, {"moby", mobyLinesOfClient}, {"Scanner alone", plainScanner(overHTTP)},
+		{"swarm", ourLinesOfClient(true)}, {"moby", mobyLinesOfClient}, {"swarm's Copy into a line writer", ourLineWriterOfClient}, {"Scanner alone", plainScanner(overHTTP)},
 	}},
 	entriesContest("entries, in memory", inMemory),
 	entriesContest("entries, unix socket", overSocket),
@@ -137,7 +137,7 @@ func fsouzaCopy(in *input) (int64, error) {
 
 func linesContest(name string, open source) contest {
 	return contest{name, []contender{
-		{"swarm", reading(open, false, ourLines)}, {"moby", reading(open, false, mobyLines)}, {"Scanner alone", plainScanner(open)},
+		{"swarm", reading(open, false, ourLines)}, {"moby", reading(open, false, mobyLines)}, {"swarm's Demux into a line writer", reading(open, false, ourLineWriter)}, {"Scanner alone", plainScanner(open)},
 	}}
 }
 
@@ -184,6 +184,48 @@ func plainScanner(open source) func(*input) (int64, error) {
 
 func ourLines(_ *input, r io.Reader) (int64, error) {
 	return readEntries(swarm.NewLogReader(io.NopCloser(r), &swarm.LogOptions{Raw: true}))
+}
+
+// lineCounter counts lines that are written to it, as a program that needs nothing but
+// their bytes would take them: without a pipe and a Scanner.
+type lineCounter struct {
+	begun []byte // of a line whose end has not come
+	n     int64
+}
+
+func (l *lineCounter) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		text, rest, found := bytes.Cut(p, []byte{'\n'})
+		if !found {
+			l.begun = append(l.begun, p...)
+			return n, nil
+		}
+		if len(l.begun) > 0 {
+			text = append(l.begun, text...)
+			l.begun = l.begun[:0]
+		}
+		l.line(text)
+		p = rest
+	}
+}
+
+func (l *lineCounter) line(text []byte) { l.n += int64(len(text)) + 1 }
+
+func ourLineWriter(_ *input, r io.Reader) (int64, error) {
+	var lines lineCounter
+	err := swarm.Demux(&lines, &lines, r)
+	return lines.n, err
+}
+
+func ourLineWriterOfClient(in *input) (int64, error) {
+	logs, err := in.ours.Services.Logs(context.Background(), in.service, &swarm.LogOptions{Raw: true})
+	if err != nil {
+		return 0, err
+	}
+	var lines lineCounter
+	err = logs.Copy(&lines, &lines)
+	return lines.n, err
 }
 
 func ourEntries(_ *input, r io.Reader) (int64, error) {

@@ -31,17 +31,18 @@ type contender struct {
 
 // cost is what a turn of a contender took.
 type cost struct {
-	wall, cpu            time.Duration
-	reads, allocs, bytes uint64
+	wall, cpu     time.Duration
+	reads         reads
+	allocs, bytes uint64
 }
 
 // spend runs work and returns what it took of this process.
 func spend(work func() error) (cost, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	reads, cpu, began := readCalls(), cpuTime(), time.Now()
+	reads, cpu, began := readSoFar(), cpuTime(), time.Now()
 	err := work()
-	c := cost{wall: time.Since(began), cpu: cpuTime() - cpu, reads: readCalls() - reads}
+	c := cost{wall: time.Since(began), cpu: cpuTime() - cpu, reads: readSoFar().since(reads)}
 	runtime.ReadMemStats(&after)
 	c.allocs, c.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	return c, err
@@ -54,14 +55,27 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// readCalls is how many calls of read the kernel has counted for this process; 0
-// where it does not say.
-func readCalls() uint64 {
+// reads are calls of read, and the bytes that came of them.
+type reads struct{ calls, bytes uint64 }
+
+// readSoFar is what the kernel has counted for this process; nothing where it does not
+// say.
+func readSoFar() (r reads) {
 	text, _ := os.ReadFile("/proc/self/io")
-	var n uint64
-	_, after, _ := strings.Cut(string(text), "syscr: ")
-	fmt.Sscan(after, &n)
-	return n
+	fmt.Sscanf(string(text), "rchar: %d\nwchar: %d\nsyscr: %d", &r.bytes, new(uint64), &r.calls)
+	return r
+}
+
+func (r reads) since(before reads) reads {
+	return reads{r.calls - before.calls, r.bytes - before.bytes}
+}
+
+// perMegabyte is 0 for a log that came from no kernel.
+func (r reads) perMegabyte() float64 {
+	if r.bytes < 1e5 {
+		return 0
+	}
+	return float64(r.calls) / (float64(r.bytes) / 1e6)
 }
 
 // measure lets all contenders take turns, and returns the table.
@@ -133,9 +147,8 @@ func (l *logs) cell(costs [][]cost, i int) string {
 	if i != 1 {
 		text += fmt.Sprintf(", %s, CPU %s", times(costs, i, wall), times(costs, i, cpu))
 	}
-	reads := median(costs[i], func(c cost) float64 { return float64(c.reads) }) / (float64(l.text) / 1e6)
-	if reads > 2 { // of the kernel's own files there are a few
-		text += fmt.Sprintf(", %.0f reads/MB", reads)
+	if n := median(costs[i], func(c cost) float64 { return c.reads.perMegabyte() }); n > 0 {
+		text += fmt.Sprintf(", %.0f reads/MB", n)
 	}
 	return text
 }
