@@ -217,9 +217,13 @@ func TestLongLinesArePutTogetherAgain(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for round := range 20 / OneIn {
 			var lines []writtenLine
-			for i := range 60 {
-				length := []int{0, 1, 40, 117, maxLogRecord - 2, maxLogRecord - 1, maxLogRecord, maxLogRecord + 1, 2 * maxLogRecord, 100_000}[random.IntN(10)]
-				line := writtenLine{task: fmt.Sprintf("t%d", random.IntN(5)), stream: LogStdout, text: strings.Repeat(string(rune('a'+i%26)), length) + end}
+			tasks, number, lengths := 5, 60, []int{0, 1, 40, 117, maxLogRecord - 2, maxLogRecord - 1, maxLogRecord, maxLogRecord + 1, 2 * maxLogRecord, 100_000}
+			if round%5 == 4 {
+				tasks, number, lengths = 100, 1000, []int{0, 40, 117, 200, maxLogRecord + 1}
+			}
+			for i := range number {
+				length := lengths[random.IntN(len(lengths))]
+				line := writtenLine{task: fmt.Sprintf("t%d", random.IntN(tasks)), stream: LogStdout, text: strings.Repeat(string(rune('a'+i%26)), length) + end}
 				if !terminal && random.IntN(2) == 0 {
 					line.stream = LogStderr
 				}
