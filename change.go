@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,20 +112,69 @@ func (s *ServiceClient) SetImage(ctx context.Context, ref, image string, opts *S
 // Engine endpoints: GET /services/{id}, POST /services/{id}/update
 func (s *ServiceClient) Scale(ctx context.Context, ref string, tasks uint64, opts *ServiceModifyOptions) (*ServiceChange, error) {
 	const op = "scale service"
-	return s.change(ctx, op, ref, func(service *Service) error {
+	return s.change(ctx, op, ref, scaling(op, ref, func(uint64) uint64 { return tasks }), opts)
+}
+
+// scaling changes the number of a service's tasks, or of what a job must complete.
+func scaling(op, ref string, count func(now uint64) uint64) func(*Service) error {
+	return func(service *Service) error {
 		switch mode := &service.Spec.Mode; mode.Kind() {
 		case ModeReplicated:
-			if tasks > 0 || replicasOf(*mode) > 0 { // it is not what Stop has left any more
+			now := replicasOf(*mode)
+			tasks := count(now)
+			if tasks > 0 || now > 0 { // it is not what Stop has left any more
 				service.Spec.DropLabel(StoppedLabel)
 			}
 			mode.Replicated = &ReplicatedService{Replicas: new(tasks)}
 		case ModeReplicatedJob:
-			mode.ReplicatedJob.TotalCompletions = new(tasks)
+			mode.ReplicatedJob.TotalCompletions = new(count(totalCompletions(mode.ReplicatedJob)))
 		default:
 			return invalid(op, ref, "a %s service cannot be scaled", mode.Kind())
 		}
 		return nil
-	}, opts)
+	}
+}
+
+// ServiceScaleByOptions bound what [ServiceClient.ScaleBy] does.
+type ServiceScaleByOptions struct {
+	// Min is the least number of tasks. Zero, the default, lets the last one go.
+	Min uint64
+	// Max is the greatest number of tasks. Zero, the default, means any number.
+	Max uint64
+	// Modify is what else the change is made with. Nil means its defaults.
+	Modify *ServiceModifyOptions
+}
+
+// ScaleBy makes a replicated service have delta tasks more than it has, or less if
+// it is negative, but not less than Min of the options and not more than Max: it
+// stops at the bound, also where the number was beyond it before, and at 0. The
+// spec of the result has the number; if that is what it was, nothing is sent and
+// Changed is false.
+//
+// It counts from the newest number: two calls at the same time both count, also
+// from different processes. For that reason a lost answer is not made good by
+// calling again, see [OutcomeUnknownError]. All else is as for
+// [ServiceClient.Scale], also jobs, the label that a stopped service has, and that
+// a global service is [ErrInvalid]. So is a Max below Min.
+//
+// Engine endpoints: GET /services/{id}, POST /services/{id}/update
+func (s *ServiceClient) ScaleBy(ctx context.Context, ref string, delta int64, opts *ServiceScaleByOptions) (*ServiceChange, error) {
+	const op = "scale service"
+	opts = cmp.Or(opts, &ServiceScaleByOptions{})
+	highest := cmp.Or(opts.Max, math.MaxUint64)
+	if highest < opts.Min {
+		return nil, invalid(op, ref, "Max, %d, is below Min, %d", opts.Max, opts.Min)
+	}
+	count := func(now uint64) uint64 { return min(max(plus(now, delta), opts.Min), highest) }
+	return s.change(ctx, op, ref, scaling(op, ref, count), opts.Modify)
+}
+
+// plus adds as far as there are numbers.
+func plus(n uint64, delta int64) uint64 {
+	if delta < 0 {
+		return n - min(n, -uint64(delta)) // also for the least number, whose opposite is none
+	}
+	return n + min(uint64(delta), math.MaxUint64-n)
 }
 
 // Redeploy replaces all tasks of a service although nothing has changed, as the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/swarm-go/swarm"
 	"github.com/swarm-go/swarm/swarmtest"
@@ -82,4 +83,74 @@ func ExampleOutcomeUnknownError_Resolve() {
 	// Output:
 	// applied
 	// create web
+}
+
+// Change all services of a stack, and wait for those that have changed.
+func ExampleServiceClient_ModifyAll() {
+	engine, err := swarmtest.NewEngine()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+	ctx, client := context.Background(), engine.Client()
+	for _, name := range []string{"shop_web", "shop_db"} {
+		spec := swarm.ServiceSpec{Name: name, Labels: map[string]string{"com.docker.stack.namespace": "shop"}}
+		spec.TaskTemplate.ContainerSpec.Image = "nginx:1.30"
+		if _, err := client.Services.Create(ctx, spec, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	shop := &swarm.ServiceListOptions{Stack: "shop"}
+	results, err := client.Services.ModifyAll(ctx, shop, func(service *swarm.Service) error {
+		if service.Spec.Name == "shop_web" {
+			return errors.New("not on a Friday")
+		}
+		service.Spec.PutLabel("team", "shop")
+		return nil
+	}, nil)
+	var rollouts []swarm.Rollout
+	for _, result := range results {
+		fmt.Println(result.Ref, result.Err == nil)
+		if result.Err == nil && result.Change.Changed {
+			rollouts = append(rollouts, result.Change.Rollout)
+		}
+	}
+	fmt.Println(err)
+	fmt.Println(client.Services.WaitAll(ctx, rollouts, &swarm.WaitOptions{StableFor: 10 * time.Millisecond}))
+
+	removed, err := client.Services.RemoveAll(ctx, shop, nil)
+	fmt.Println(len(removed), err)
+	// Output:
+	// shop_db true
+	// shop_web false
+	// modify service shop_web: not on a Friday
+	// <nil>
+	// 2 <nil>
+}
+
+// One task more, but never more than three.
+func ExampleServiceClient_ScaleBy() {
+	engine, err := swarmtest.NewEngine()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+	ctx, client := context.Background(), engine.Client()
+	spec := swarm.ServiceSpec{Name: "web", Mode: swarm.Replicated(2)}
+	spec.TaskTemplate.ContainerSpec.Image = "nginx:1.30"
+	if _, err := client.Services.Create(ctx, spec, nil); err != nil {
+		log.Fatal(err)
+	}
+
+	for range 2 {
+		change, err := client.Services.ScaleBy(ctx, "web", 1, &swarm.ServiceScaleByOptions{Min: 1, Max: 3})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(*change.Rollout.Spec.Mode.Replicated.Replicas, change.Changed)
+	}
+	// Output:
+	// 3 true
+	// 3 false
 }
