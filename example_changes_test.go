@@ -154,3 +154,59 @@ func ExampleServiceClient_ScaleBy() {
 	// 3 true
 	// 3 false
 }
+
+// Hold an update that is under way, look at the new tasks, and let it go on. Engines
+// have no pause: what holds an update is a long delay after each task. What is being
+// replaced is, and one more task, again after each change while it is held.
+//
+// The previous spec has the new image then: neither Rollback nor an engine that rolls
+// back by itself puts the old one back. Keep it to write it back with Modify.
+func ExampleServiceClient_Modify_hold() {
+	engine, err := swarmtest.NewEngine()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+	ctx, client := context.Background(), engine.Client()
+	spec := swarm.ServiceSpec{Name: "web", Mode: swarm.Replicated(4)}
+	spec.TaskTemplate.ContainerSpec.Image = "nginx:1.29"
+	spec.UpdateConfig = swarm.UpdateConfig{Delay: time.Second, Monitor: 10 * time.Millisecond}
+	created, err := client.Services.Create(ctx, spec, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := client.Services.Wait(ctx, created.Rollout, nil); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Services.SetImage(ctx, "web", "nginx:1.30", nil); err != nil {
+		log.Fatal(err)
+	}
+
+	var before swarm.UpdateConfig
+	held, err := client.Services.Modify(ctx, "web", func(service *swarm.Service) error {
+		config := &service.Spec.UpdateConfig
+		before = *config
+		config.Parallelism, config.Delay = new(uint64(1)), 24*time.Hour
+		return nil
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	brief, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	err = client.Services.Wait(brief, held.Rollout, nil)
+	fmt.Println("held:", errors.Is(err, context.DeadlineExceeded))
+
+	resumed, err := client.Services.Modify(ctx, "web", func(service *swarm.Service) error {
+		before.Delay = 0 // or as it was
+		service.Spec.UpdateConfig = before
+		return nil
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("done:", client.Services.Wait(ctx, resumed.Rollout, nil))
+	// Output:
+	// held: true
+	// done: <nil>
+}

@@ -193,7 +193,9 @@ type UpdateConfig struct {
 	// the engine's default, and is sent as 1: the engine would take a missing
 	// number for 0, which means all at once.
 	Parallelism *uint64
-	// Delay is the pause between one batch of tasks and the next. Not negative.
+	// Delay is the pause between one batch of tasks and the next. Not negative. A
+	// long one holds an update that is under way, after one more batch: engines
+	// have no other pause, see the example of [ServiceClient.Modify].
 	Delay time.Duration `json:",omitzero"`
 	// FailureAction is what happens when more tasks fail than MaxFailureRatio
 	// allows. Empty means the engine's default, [PauseOnFailure].
