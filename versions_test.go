@@ -577,8 +577,10 @@ var optionsCalls = []optionsCall{
 	}),
 }
 
-// optionsOfNoCall are options that say nothing to engines, or in a spec alone.
-var optionsOfNoCall = []string{"WaitOptions", "RotateOptions", "RunJobOptions", "NodeDrainOptions", "NodeActivateOptions", "CAOptions", "LogPrintOptions"}
+// optionsOfNoCall are options that say nothing to engines, or in a spec or other
+// options alone.
+var optionsOfNoCall = []string{"WaitOptions", "RotateOptions", "RunJobOptions", "NodeDrainOptions", "NodeActivateOptions", "CAOptions", "LogPrintOptions",
+	"ServiceScaleByOptions", "ServiceRemoveAllOptions"}
 
 func TestOptionsAreTriedOrPartOfWhatIsSent(t *testing.T) {
 	tried := slices.Clone(optionsOfNoCall)
