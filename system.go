@@ -414,8 +414,8 @@ type DiskUsage struct {
 	Volumes DiskUsageSummary
 	// BuildCache is what builds have left. There since API 1.39.
 	BuildCache DiskUsageSummary
-	// Raw is the engine's JSON as received, with every single object. Its form
-	// depends on the API version. It is what is encoded, where there is one.
+	// Raw is the engine's JSON as received. Its form depends on the API version, see
+	// Verbose of [DiskUsageOptions]. It is what is encoded, where there is one.
 	Raw json.RawMessage `json:"-"`
 }
 
@@ -451,6 +451,11 @@ type DiskUsageOptions struct {
 	// Types are the kinds of objects to look at; the others stay zero. None means
 	// all, which may take the engine minutes. Needs API 1.42.
 	Types []DiskUsageType
+	// Verbose asks for every single object beside the sums: they are in Raw, as
+	// "Items" of "ImageUsage", "ContainerUsage", "VolumeUsage" and "BuildCacheUsage".
+	// Without it engines still list them as they did below API 1.52, in "Images",
+	// "Containers", "Volumes" and "BuildCache", but may cease to. Needs API 1.52.
+	Verbose bool
 }
 
 // DiskUsage adds up what images, containers, volumes and builds take up on the
@@ -466,6 +471,9 @@ func (s *SystemClient) DiskUsage(ctx context.Context, opts *DiskUsageOptions) (*
 				return nil, invalid(op, "", "unknown type %q", kind)
 			}
 			query.Add("type", string(kind))
+		}
+		if opts.Verbose {
+			query.Set("verbose", "1")
 		}
 	}
 	call := &call{op: op, method: http.MethodGet, to: to("/system/df"), query: query, repeat: repeatRead}

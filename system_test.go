@@ -114,6 +114,22 @@ func TestDiskUsageThatCannotBeAskedForIsRefused(t *testing.T) {
 	_, err = client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Types: []swarm.DiskUsageType{"dust"}})
 	assert.ErrorIs(t, err, swarm.ErrInvalid)
 	assert.Empty(t, e.all())
+
+	e, client = newScriptedEngine(t, "1.51")
+	_, err = client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Verbose: true})
+	require.ErrorAs(t, err, &versionError)
+	assert.Equal(t, "1.52", versionError.Needs)
+	assert.Empty(t, e.all())
+}
+
+func TestDiskUsageOfEverySingleObject(t *testing.T) {
+	const body = `{"ImageUsage":{"ActiveCount":1,"TotalCount":1,"TotalSize":4,"Items":[{"Id":"sha256:1","Size":4}]},"BuildCacheUsage":{}}`
+	e, client := newScriptedEngine(t, "1.52")
+	e.answer("GET /system/df", says(200, body))
+	usage, err := client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Types: []swarm.DiskUsageType{swarm.DiskUsageImages}, Verbose: true})
+	require.NoError(t, err)
+	assert.Equal(t, &swarm.DiskUsage{Images: swarm.DiskUsageSummary{Count: 1, InUse: 1, SizeBytes: 4}, Raw: json.RawMessage(body)}, usage)
+	assert.Contains(t, e.all()[0].uri, "/v1.52/system/df?type=image&verbose=1")
 }
 
 func TestCheckAuthSendsCredentialsAndReturnsTheToken(t *testing.T) {

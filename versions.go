@@ -203,7 +203,8 @@ var versionTable = []since{
 	{"GET /version", 24, kept},
 	{"GET /info", 24, kept},
 	{"GET /system/df", 25, kept},
-	{"GET /system/df ?type", 42, kept},
+	{"GET /system/df ?type", 42, stripped},
+	{"GET /system/df ?verbose", 52, stripped},
 	{"POST /auth", 24, kept},
 	{"GET /distribution/{name}/json", 30, kept},
 

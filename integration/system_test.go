@@ -60,6 +60,9 @@ func TestDiskUsageOfTheEngine(t *testing.T) {
 		assert.Positive(t, usage.Images.SizeBytes)
 		assert.GreaterOrEqual(t, usage.Images.SizeBytes, usage.Images.ReclaimableBytes)
 
+		_, err = client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Verbose: true})
+		assert.ErrorIs(t, err, swarm.ErrUnsupported, "engines answer in the old form")
+
 		usage, err = client.System.DiskUsage(t.Context(), &swarm.DiskUsageOptions{Types: []swarm.DiskUsageType{swarm.DiskUsageContainers, swarm.DiskUsageBuildCache}})
 		if e.APIVersion == "1.41" {
 			assert.ErrorIs(t, err, swarm.ErrUnsupported)

@@ -480,8 +480,8 @@ var filterValues = map[string]string{
 	"GET /volumes filter:dangling":    "true",
 }
 
-// Engines answer what came later in requests of older versions too: the table
-// calls all of it kept.
+// Engines answer what came later in requests of older versions too: the table calls
+// nothing of it refused.
 func TestEnginesTakeParametersAndFiltersAtEveryVersionTheyHaveThem(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		v := newVersionsTest(t, e)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/stretchr/testify/assert"
@@ -96,6 +97,32 @@ var system = []Behaviour{
 		t.members(at(swarm, "RemoteManagers.0"), "NodeID", "Addr")
 		t.members(at(swarm, "Cluster"), "ID", "Version", "CreatedAt", "UpdatedAt", "Spec", "TLSInfo", "RootRotationInProgress",
 			"DefaultAddrPool", "SubnetSize", "DataPathPort")
+	}},
+	{"system.disk-usage-of-some-kinds", Swarm, func(t *T) {
+		t.service(replicas(1), nowhere)
+		has := func(version, query string, members ...string) {
+			usage := decode[obj](t, t.send(request{method: http.MethodGet, version: version, path: "/system/df" + query}))
+			for _, member := range []string{"Images", "Containers", "Volumes", "BuildCache", "ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage"} {
+				assert.Equal(t, slices.Contains(members, member), usage[member] != nil, "%s in %s at %q", member, query, version)
+			}
+		}
+		lists := []string{"Images", "Containers", "Volumes", "BuildCache"}
+		sums := []string{"ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage"}
+		old := since[[]string]{"20.10": lists[:3], "26.1": lists}.from(t)  // 20.10 has null for an empty list
+		for _, query := range []string{"", "?type=volume", "?type=dust"} { // types are not looked at
+			has("1.41", query, old...)
+		}
+		if t.speaks("1.42") {
+			has("1.42", "?type=volume", "Volumes")
+			has("1.45", "?type=volume&type=container&verbose=1", "Volumes", "Containers") // verbose is not looked at
+			t.answers(get("/system/df?type=volume&type=dust"), "400 unknown object type: dust")
+		}
+		if t.speaks("1.52") {
+			has("1.52", "", slices.Concat(lists, sums)...)
+			has("1.52", "?verbose=0", slices.Concat(lists, sums)...)
+			has("1.52", "?verbose=1", sums...)
+			has("1.52", "?verbose=1&type=volume", "VolumeUsage")
+		}
 	}},
 	{"system.info-outside-a-swarm", OutsideSwarm, func(t *T) {
 		assert.Equal(t, obj{"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": nil},

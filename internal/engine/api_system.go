@@ -15,7 +15,7 @@ var systemRoutes = slices.Concat([]route{
 	{method: "GET", pattern: "/version", handle: (*call).version_},
 	{method: "GET", pattern: "/info", handle: (*call).info},
 	{method: "GET", pattern: "/events", handle: (*call).watchEvents},
-	{method: "GET", pattern: "/system/df", handle: (*call).diskUsage},
+	{method: "GET", pattern: "/system/df", handle: (*call).readDiskUsage},
 	{method: "POST", pattern: "/auth", handle: (*call).auth},
 	{method: "GET", pattern: "/distribution/{name...}/json", handle: (*call).inspectDistribution},
 	{method: "GET", pattern: "/images/json", handle: (*call).listImages},

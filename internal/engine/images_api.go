@@ -226,15 +226,117 @@ func (d *Daemon) volumeUsages() []volumeUsage {
 	return list
 }
 
-// diskUsage answers GET /system/df.
-func (c *call) diskUsage() error {
-	answer := map[string]any{"LayersSize": 0, "BuildCache": []any{}}
-	c.daemon.world.Do(func() {
-		containers := []containerSummary{}
-		for _, container := range c.daemon.containers() {
-			containers = append(containers, container.summary())
+// diskUsage is what is on the disk: the objects themselves, and from API 1.52 on
+// what they come to.
+type diskUsage struct {
+	LayersSize *int               `json:",omitzero"`
+	Images     []imageSummary     `json:",omitzero"`
+	Containers []containerSummary `json:",omitzero"`
+	Volumes    []volumeUsage      `json:",omitzero"`
+	BuildCache []any              `json:",omitzero"`
+
+	ImageUsage, ContainerUsage, VolumeUsage, BuildCacheUsage *usageSum `json:",omitzero"`
+}
+
+// usageSum is what the objects of one kind come to. Nothing has a size here.
+type usageSum struct {
+	ActiveCount int `json:",omitzero"`
+	TotalCount  int `json:",omitzero"`
+	Items       any `json:",omitzero"`
+}
+
+func sumUp[T any](list []T, isActive func(T) bool) *usageSum {
+	sum := &usageSum{TotalCount: len(list)}
+	for _, object := range list {
+		if isActive(object) {
+			sum.ActiveCount++
 		}
-		answer["Images"], answer["Containers"], answer["Volumes"] = c.daemon.imageSummaries(), containers, c.daemon.volumeUsages()
-	})
-	return c.json(http.StatusOK, answer)
+	}
+	if len(list) > 0 {
+		sum.Items = list
+	}
+	return sum
+}
+
+// readDiskUsage answers GET /system/df.
+func (c *call) readDiskUsage() error {
+	kinds, err := c.usageKinds()
+	if err != nil {
+		return err
+	}
+	var usage diskUsage
+	c.daemon.world.Do(func() { usage = c.daemon.diskUsage(kinds) })
+	if c.version >= 52 {
+		usage.sumUp()
+	}
+	if c.version >= 52 && c.looseFlag("verbose") {
+		usage = diskUsage{ImageUsage: usage.ImageUsage, ContainerUsage: usage.ContainerUsage,
+			VolumeUsage: usage.VolumeUsage, BuildCacheUsage: usage.BuildCacheUsage}
+	}
+	return c.json(http.StatusOK, usage)
+}
+
+// usageKinds are the kinds of objects to look at.
+func (c *call) usageKinds() ([]string, error) {
+	all := []string{"container", "image", "volume", "build-cache"}
+	asked := c.r.URL.Query()["type"]
+	if len(asked) == 0 || c.version < 42 {
+		return all, nil
+	}
+	for _, kind := range asked {
+		if !slices.Contains(all, kind) {
+			return nil, refuse(http.StatusBadRequest, "unknown object type: %s", kind)
+		}
+	}
+	return asked, nil
+}
+
+func (d *Daemon) diskUsage(kinds []string) diskUsage {
+	usage := diskUsage{LayersSize: new(0)}
+	if slices.Contains(kinds, "image") {
+		usage.Images = d.imageUsages()
+	}
+	if slices.Contains(kinds, "container") {
+		usage.Containers = []containerSummary{}
+		for _, container := range d.containers() {
+			usage.Containers = append(usage.Containers, container.summary())
+		}
+	}
+	if slices.Contains(kinds, "volume") {
+		usage.Volumes = d.volumeUsages()
+	}
+	if slices.Contains(kinds, "build-cache") && d.release.API > 41 { // 20.10 has null for none
+		usage.BuildCache = []any{}
+	}
+	return usage
+}
+
+// imageUsages are the images with the number of their containers.
+func (d *Daemon) imageUsages() []imageSummary {
+	images := d.imageSummaries()
+	for i := range images {
+		images[i].SharedSize, images[i].Containers = 0, 0
+		for _, container := range d.containers() {
+			if container.imageID() == images[i].ID {
+				images[i].Containers++
+			}
+		}
+	}
+	return images
+}
+
+// sumUp adds what the objects come to, of the kinds that were looked at.
+func (u *diskUsage) sumUp() {
+	if u.Images != nil {
+		u.ImageUsage = sumUp(u.Images, func(i imageSummary) bool { return i.Containers > 0 })
+	}
+	if u.Containers != nil {
+		u.ContainerUsage = sumUp(u.Containers, func(c containerSummary) bool { return c.State == "running" })
+	}
+	if u.Volumes != nil {
+		u.VolumeUsage = sumUp(u.Volumes, func(v volumeUsage) bool { return v.UsageData.RefCount > 0 })
+	}
+	if u.BuildCache != nil {
+		u.BuildCacheUsage = sumUp(u.BuildCache, func(any) bool { return false })
+	}
 }

@@ -122,6 +122,24 @@ func TestDiskUsageKnowsVolumes(t *testing.T) {
 	}
 }
 
+func TestDiskUsageIsSummedUp(t *testing.T) {
+	c := newManager(t, ReleaseNewest)
+	require.Equal(t, http.StatusCreated, c.do(http.MethodPost, "/volumes/create", `{"Name":"spare"}`).status)
+	c.running(`{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1","Mounts":[{"Type":"volume","Source":"data","Target":"/data"}]}}}`)
+	want := map[string]swarm.DiskUsageSummary{
+		"Images": {Count: 1, InUse: 1}, "Containers": {Count: 1, InUse: 1}, "Volumes": {Count: 2, InUse: 1}, "BuildCache": {},
+	}
+	for _, query := range []string{"", "?verbose=1"} {
+		usage := get[swarm.DiskUsage](c, "/system/df"+query)
+		assert.Equal(t, want, map[string]swarm.DiskUsageSummary{
+			"Images": usage.Images, "Containers": usage.Containers, "Volumes": usage.Volumes, "BuildCache": usage.BuildCache}, query)
+	}
+	verbose := get[struct {
+		VolumeUsage struct{ Items []struct{ Name string } }
+	}](c, "/system/df?verbose=1&type=volume")
+	assert.Equal(t, []struct{ Name string }{{"data"}, {"spare"}}, verbose.VolumeUsage.Items)
+}
+
 func TestNodesTellWhatChangesOnThemAlone(t *testing.T) {
 	c := newManager(t, Release285)
 	var told []string
