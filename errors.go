@@ -71,7 +71,8 @@ var (
 	ErrClosed error = &preconditionError{sentinel{"closed"}}
 	// ErrLogsIncomplete: the logs of some nodes or tasks are missing.
 	ErrLogsIncomplete error = &unavailableError{sentinel{"logs are incomplete"}}
-	// ErrLogsNotReadable: the log driver keeps nothing that could be read.
+	// ErrLogsNotReadable: the log driver keeps nothing that could be read, or there is no
+	// container that could print anything.
 	ErrLogsNotReadable error = &notImplementedError{sentinel{"logs cannot be read"}}
 )
 

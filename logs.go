@@ -139,7 +139,8 @@ const (
 // whose LogDriver keeps nothing, because it is none or its option cache-disabled is
 // set: engines send nothing then, and do not say why. Its spec is read for that before
 // a log is followed, and when a log turns out to be empty; a log that is followed ends
-// with that error once no task is left that has another driver. Where a node's default
+// with that error once no task is left that has another driver. So are plugins, which
+// have no logs. Where a node's default
 // is such a driver, the log is just empty. Needs API 1.29; older engines return a [*VersionError].
 //
 // Engine endpoints: GET /services/{id}, GET /services/{id}/logs
@@ -150,8 +151,8 @@ func (s *ServiceClient) Logs(ctx context.Context, ref string, opts *LogOptions) 
 // Logs reads the logs of one task, by its ID or a unique prefix of it. Close the
 // reader; ctx ends it too.
 //
-// A task that does not exist is [ErrNotFound], one whose LogDriver keeps nothing
-// [ErrLogsNotReadable], see [ServiceClient.Logs]. Needs API 1.29; older engines
+// A task that does not exist is [ErrNotFound], one whose LogDriver keeps nothing, or
+// that is no container of the swarm's, [ErrLogsNotReadable], see [ServiceClient.Logs]. Needs API 1.29; older engines
 // return a [*VersionError].
 //
 // Engine endpoints: GET /tasks/{id}, GET /tasks/{id}/logs
@@ -180,7 +181,7 @@ func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOp
 		if source, err = c.logSource(ctx, op, template, ref); err != nil {
 			return nil, err
 		}
-		if err := source.driver.readable(call); err != nil && opts.Follow {
+		if err := source.readable(call); err != nil && (opts.Follow || source.noContainer) {
 			return nil, err
 		}
 		call.to = to(template+"/logs", source.ID)
@@ -198,6 +199,10 @@ func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOp
 	stream, err := c.openLog(open, call, opts, source.format)
 	if err != nil {
 		cancel()
+		if errors.Is(err, io.EOF) && source.ID == "" { // so engines end for tasks without containers
+			source, _ = c.logSource(ctx, op, template, ref)
+			err = cmp.Or(source.readable(call), err)
+		}
 		return nil, err
 	}
 	var stop func()
@@ -216,7 +221,7 @@ func (c *Client) logs(ctx context.Context, op, template, ref string, opts *LogOp
 		if source.ID == "" {
 			source, _ = c.logSource(ctx, op, template, ref) // what is gone by now had an empty log
 		}
-		return source.driver.readable(call)
+		return source.readable(call)
 	}
 	return logs, nil
 }
@@ -278,6 +283,16 @@ type logSource struct {
 	ID     string
 	format LogFormat
 	driver Driver
+	// noContainer is set for plugins and for containers that are not the swarm's.
+	noContainer bool
+}
+
+// readable is the error of logs that nobody keeps.
+func (s *logSource) readable(call *call) error {
+	if s.noContainer {
+		return &Error{Op: call.op, Object: call.object, Message: "there is no container of the swarm", kind: ErrLogsNotReadable}
+	}
+	return s.driver.readable(call)
 }
 
 // readable is the error of logs that a driver does not keep. Engines keep a copy for
@@ -298,15 +313,16 @@ func (d *Driver) readable(call *call) error {
 // logSource asks for the TTY setting and the log driver of a service or task, and
 // for its full ID.
 func (c *Client) logSource(ctx context.Context, op, template, ref string) (logSource, error) {
+	type loggedSpec struct {
+		ContainerSpec                     struct{ TTY bool }
+		PluginSpec, NetworkAttachmentSpec *struct{}
+		LogDriver                         Driver
+	}
 	var object struct {
 		ID   string
 		Spec struct {
-			ContainerSpec struct{ TTY bool } // of a task
-			LogDriver     Driver
-			TaskTemplate  struct { // of a service
-				ContainerSpec struct{ TTY bool }
-				LogDriver     Driver
-			}
+			loggedSpec              // of a task
+			TaskTemplate loggedSpec // of a service
 		}
 	}
 	call := &call{op: op, object: ref, method: http.MethodGet, to: to(template, ref), repeat: repeatRead}
@@ -317,11 +333,14 @@ func (c *Client) logSource(ctx context.Context, op, template, ref string) (logSo
 		return logSource{}, protocolError(call, http.StatusOK, err)
 	}
 	source := logSource{ID: object.ID, format: LogFormatMultiplexed, driver: object.Spec.LogDriver}
-	if object.Spec.ContainerSpec.TTY || object.Spec.TaskTemplate.ContainerSpec.TTY {
-		source.format = LogFormatRaw
-	}
 	if source.driver.Name == "" {
 		source.driver = object.Spec.TaskTemplate.LogDriver
+	}
+	for _, spec := range []loggedSpec{object.Spec.loggedSpec, object.Spec.TaskTemplate} {
+		if spec.ContainerSpec.TTY {
+			source.format = LogFormatRaw
+		}
+		source.noContainer = source.noContainer || spec.PluginSpec != nil || spec.NetworkAttachmentSpec != nil
 	}
 	return source, nil
 }

@@ -685,6 +685,22 @@ func TestLogsThatNoDriverKeepsCannotBeRead(t *testing.T) {
 	}
 }
 
+// Engines end the connection when they are asked for the log of such a task: they
+// look for its container. They never say anything of such a service.
+func TestLogsOfWhatIsNoContainerCannotBeRead(t *testing.T) {
+	const service, plugin = `{"ID":"web","Spec":{"TaskTemplate":{"PluginSpec":{}}}}`, `{"ID":"web","Spec":{"PluginSpec":{}}}`
+	const attachment = `{"ID":"web","Spec":{"NetworkAttachmentSpec":{"ContainerID":"c"}}}`
+	for _, apiVersion := range []string{"1.41", "1.45"} {
+		for _, object := range []string{service, plugin, attachment} {
+			client, _ := newLogServer(t, apiVersion, inspected(object, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+			for _, opts := range []*LogOptions{nil, {Follow: true}, {Follow: true, Raw: true}} {
+				_, err := client.Tasks.Logs(context.Background(), "web", opts)
+				assert.ErrorIs(t, err, ErrLogsNotReadable, "%s %s %+v", apiVersion, object, opts)
+			}
+		}
+	}
+}
+
 func TestAnEmptyLogIsJustEmpty(t *testing.T) {
 	for _, object := range []string{`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":null}}}`, `{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"json-file"}}}}`,
 		`{"ID":"web","Spec":{"TaskTemplate":{"LogDriver":{"Name":"syslog","Options":{"cache-disabled":"false"}}}}}`, `gone`} {

@@ -175,6 +175,7 @@ type lookout struct {
 	wantAll            bool      // the next one has to be
 	noNodes            bool      // the engine, or a proxy, does not tell of them
 	noStanding         bool      // the engine is too old to say
+	runtime            Runtime   // of tasks that engines list only when asked for
 }
 
 func newLookout(client *Client, op string, bell *bell, id string) *lookout {
@@ -305,11 +306,14 @@ func (l *lookout) readService(ctx context.Context) error {
 	}
 	l.service, l.serviceAt = service, time.Now()
 	l.template = specOf(service.Raw, "Spec", "TaskTemplate").Without("Runtime")
+	if service.Spec.TaskTemplate.Runtime == RuntimePlugin {
+		l.runtime = RuntimePlugin
+	}
 	return nil
 }
 
 func (l *lookout) readTasks(ctx context.Context) error {
-	tasks, err := l.client.Tasks.List(ctx, &TaskListOptions{Services: []string{l.id}})
+	tasks, err := l.client.Tasks.List(ctx, &TaskListOptions{Services: []string{l.id}, Runtime: l.runtime})
 	if err != nil {
 		return err
 	}
@@ -340,7 +344,7 @@ func (l *lookout) readNodes(ctx context.Context) error {
 // that matters: the ports a task was made for are not shown, and a task whose
 // placement alone is an old one may stay where it is.
 func (l *lookout) readStanding(ctx context.Context) error {
-	current, err := l.client.Tasks.List(ctx, &TaskListOptions{Services: []string{l.id}, UpToDate: true})
+	current, err := l.client.Tasks.List(ctx, &TaskListOptions{Services: []string{l.id}, Runtime: l.runtime, UpToDate: true})
 	if errors.Is(err, ErrUnsupported) {
 		l.noStanding = true
 		return nil

@@ -160,6 +160,7 @@ var rules = []rule{
 	{text: "cannot be removed because service", kind: ErrInUse},
 	{text: "incomplete log stream", kind: ErrLogsIncomplete},
 	{text: "logging driver does not support reading", kind: ErrLogsNotReadable},
+	{text: "logs only supported on container tasks", kind: ErrLogsNotReadable},
 
 	{text: "code = DeadlineExceeded", kind: ErrUnavailable, executed: true, again: true},
 	{text: "code = Unavailable", kind: ErrUnavailable, executed: true, again: true},

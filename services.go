@@ -421,7 +421,8 @@ func (s *ServiceClient) countTasks(ctx context.Context) (map[string]taskCount, e
 // that the swarm remembers. A service that does not exist is [ErrNotFound], a
 // prefix of several IDs [ErrAmbiguousRef]. Of several services, the tasks of those
 // that exist come with the error, which names all that do not. Each service costs
-// a request then, to tell them apart.
+// a request then, to tell them apart. Tasks of plugins are not among them: Runtime of
+// [TaskListOptions] asks for those.
 //
 // Engine endpoints: GET /tasks, GET /services/{id}
 func (s *ServiceClient) Tasks(ctx context.Context, refs ...string) ([]Task, error) {

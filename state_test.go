@@ -1,6 +1,8 @@
 package swarm_test
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,4 +208,23 @@ func TestTasksAreCurrentOrOfThePast(t *testing.T) {
 		assert.Equal(t, set.Current(), set.InState(swarm.TaskRunning))
 		assert.Equal(t, set.History(), set.InState(swarm.TaskShutdown, swarm.TaskFailed))
 	})
+}
+
+// Engines list tasks of plugins only to those who ask for them.
+func TestTheTasksOfPluginsAreAskedFor(t *testing.T) {
+	e, client := newScriptedEngine(t, "1.51")
+	e.answer("GET /services/p", says(200, `{"ID":"p","Version":{"Index":1},"Spec":{"Name":"p","Mode":{"Global":{}},"TaskTemplate":{"Runtime":"plugin","PluginSpec":{}}}}`))
+	e.answer("GET /tasks", says(200, `[{"ID":"t","ServiceID":"p","NodeID":"n","Spec":{"PluginSpec":{}},"Status":{"State":"running"},"DesiredState":"running"}]`))
+	e.answer("GET /nodes", says(200, `[{"ID":"n","Status":{"State":"ready"},"Spec":{"Availability":"active"}}]`))
+	snapshot, err := client.Services.Snapshot(t.Context(), "p")
+	require.NoError(t, err)
+	assert.Equal(t, swarm.StateRunning, snapshot.State())
+	lists := 0
+	for _, request := range e.all() {
+		if uri, _ := url.QueryUnescape(request.uri); strings.Contains(uri, "/tasks?") {
+			assert.Contains(t, uri, `"runtime":{"plugin":true}`)
+			lists++
+		}
+	}
+	assert.Positive(t, lists)
 }

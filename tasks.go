@@ -86,8 +86,8 @@ type TaskListOptions struct {
 	// UpToDate leaves out tasks of an older spec of their service. It is in no
 	// published API document. Needs API 1.29.
 	UpToDate bool
-	// Runtime is what the tasks run; the zero value means all but network
-	// attachments. Needs API 1.31.
+	// Runtime is what the tasks run; the zero value means containers. Needs API
+	// 1.31.
 	Runtime Runtime
 }
 
