@@ -136,8 +136,8 @@ func onEveryEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
 
 // onEveryOwnEngine runs a test on further engines, which are not in a swarm yet
 // and which the test may break. There are none with SWARM_TEST_HOST. As it
-// disturbs nobody, it runs beside other tests.
-func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) {
+// disturbs nobody, it runs beside other tests. The flags are dockerd's.
+func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine), flags ...string) {
 	t.Helper()
 	if withoutLab(t) {
 		return
@@ -146,15 +146,15 @@ func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine)) 
 	for _, version := range testEngines() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			test(t, ownEngine(t, version))
+			test(t, ownEngine(t, version, flags...))
 		})
 	}
 }
 
 // ownEngine starts an engine that is gone with the test.
-func ownEngine(t *testing.T, version string) *engines.Engine {
+func ownEngine(t *testing.T, version string, flags ...string) *engines.Engine {
 	t.Helper()
-	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()))
+	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()), flags...)
 	require.NoError(t, err)
 	removeAfter(t, e)
 	return e

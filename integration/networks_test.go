@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -287,5 +288,59 @@ func TestNetworksOutsideOfASwarm(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, created.ID, 64)
 		require.NoError(t, client.Networks.Remove(t.Context(), "local"))
+	})
+}
+
+// A container that is none of a service's may use a network of the swarm: a task
+// stands for it.
+func TestContainersOfOthersAreAttachedByTasks(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client, name := newClient(t, e), serviceName(t, "n")
+		network := createNetwork(t, client, swarm.NetworkSpec{Name: name, Attachable: true})
+		var container struct{ ID string }
+		require.NoError(t, e.Call(t.Context(), http.MethodPost, "/containers/create?name="+name,
+			map[string]any{"Image": engines.Image1, "HostConfig": map[string]any{"NetworkMode": name}}, &container))
+		remove := func() error {
+			return e.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/containers/"+container.ID+"?force=1", nil, nil)
+		}
+		t.Cleanup(func() { _ = remove() })
+		require.NoError(t, e.Call(t.Context(), http.MethodPost, "/containers/"+container.ID+"/start", nil, nil))
+
+		attached := func(runtime swarm.Runtime) (ours []swarm.Task) {
+			tasks, err := client.Tasks.List(t.Context(), &swarm.TaskListOptions{Runtime: runtime})
+			require.NoError(t, err)
+			for _, task := range tasks {
+				if spec := task.Spec.NetworkAttachmentSpec; spec != nil && spec.ContainerID == container.ID {
+					ours = append(ours, task)
+				}
+			}
+			return ours
+		}
+		tasks := attached(swarm.RuntimeAttachment)
+		require.Len(t, tasks, 1)
+		for _, runtime := range []swarm.Runtime{"", swarm.RuntimeContainer, swarm.RuntimePlugin} {
+			assert.Empty(t, attached(runtime), runtime)
+		}
+		task := asRead[swarm.Task](t, tasks[0].Raw)
+		assert.Equal(t, swarm.TaskRunning, task.Status.State)
+		assert.Empty(t, task.ServiceID)
+		require.Len(t, task.NetworksAttachments, 1)
+		assert.Equal(t, network, task.NetworksAttachments[0].Network.ID)
+		inspected, err := client.Tasks.Inspect(t.Context(), task.ID)
+		require.NoError(t, err)
+		assert.JSONEq(t, string(tasks[0].Raw), string(inspected.Raw))
+		for _, opts := range []*swarm.LogOptions{nil, {Follow: true}} {
+			assert.ErrorIs(t, logsError(client.Tasks.Logs(t.Context(), task.ID, opts)), swarm.ErrLogsNotReadable, "%+v", opts)
+		}
+
+		verbose, err := client.Networks.Inspect(t.Context(), network, &swarm.NetworkInspectOptions{Verbose: true})
+		require.NoError(t, err)
+		asRead[swarm.Network](t, verbose.Raw)
+		assert.Contains(t, verbose.Containers, container.ID)
+		require.Len(t, verbose.Services[""].Tasks, 1, "it is of no service")
+		assert.Equal(t, name, verbose.Services[""].Tasks[0].Name)
+		assert.Equal(t, strings.Split(task.NetworksAttachments[0].Addresses[0], "/")[0], verbose.Services[""].Tasks[0].EndpointIP)
+		require.NoError(t, remove())
 	})
 }

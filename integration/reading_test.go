@@ -3,7 +3,9 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -302,4 +304,24 @@ func describeServiceEvent(event swarm.Event, s swarm.ServiceEvent) string {
 		return fmt.Sprintf("%s %s: replicas %t, image %t", event.Action, s.Name, s.Replicas != nil, s.Image != nil)
 	}
 	return fmt.Sprintf("%s %s: replicas %d to %d, image %s to %s", event.Action, s.Name, s.Replicas.Before, s.Replicas.After, s.Image.Before, s.Image.After)
+}
+
+// asRead decodes what an engine has sent, and makes sure that nothing of it is lost.
+func asRead[T any](t *testing.T, body json.RawMessage) T {
+	t.Helper()
+	var value T
+	require.NoError(t, json.Unmarshal(body, &value))
+	encoded, err := json.Marshal(value)
+	require.NoError(t, err)
+	assert.Equal(t, withoutNulls(exactly(t, body)), withoutNulls(exactly(t, encoded)))
+	return value
+}
+
+// exactly decodes JSON and keeps numbers as they are written.
+func exactly(t *testing.T, body []byte) (v any) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	require.NoError(t, decoder.Decode(&v))
+	return v
 }

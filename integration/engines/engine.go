@@ -144,6 +144,17 @@ func (e *Engine) Restart(ctx context.Context) error {
 	return e.Start(ctx)
 }
 
+// Reload has the engine read its configuration again, by a signal.
+func (e *Engine) Reload(ctx context.Context) error {
+	if !e.Owned() {
+		return errNotOurs
+	}
+	if err := e.lab.runScript(ctx, "reload", e.Name); err != nil {
+		return fmt.Errorf("engines: reload %s: %w", e.Name, err)
+	}
+	return nil
+}
+
 var errNotOurs = errors.New("engines: an engine of the user's own is neither started nor stopped")
 
 func (e *Engine) end(ctx context.Context, how string) error {
@@ -189,7 +200,8 @@ func (e *Engine) Crash() string {
 	return string(log[at[0]:min(len(log), at[0]+size)])
 }
 
-var crashed = regexp.MustCompile(`(?m)^(panic|fatal error|unexpected fault address)\b`)
+// A panic in answering a request is none: its trace has lines that begin with panic(.
+var crashed = regexp.MustCompile(`(?m)^(panic:|fatal error:|unexpected fault address\b)`)
 
 func (e *Engine) logTail() string {
 	const size = 4 << 10

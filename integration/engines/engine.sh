@@ -7,6 +7,7 @@
 #                                             API, print its socket; flags are dockerd's
 #   engine.sh stop NAME                       SIGTERM: the engine stops its containers
 #   engine.sh kill NAME                       SIGKILL: a power cut
+#   engine.sh reload NAME                     SIGHUP: the engine reads its configuration again
 #   engine.sh rm NAME                         kill, and forget its data
 #   engine.sh docker-path [VERSION]           print the path of a docker command of VERSION
 #   engine.sh registry-path                   print the path of an image registry, docker-registry
@@ -201,6 +202,13 @@ stop() { # NAME SIGNAL
   done
 }
 
+reload() { # NAME
+  alive "$1" || fail "$1 does not run"
+  local pid
+  pid=$(cat "$RUN/$1/pid")
+  kill -HUP $(cat "/proc/$pid/task/$pid/children")
+}
+
 remove() { # NAME
   stop "$1" KILL
   unplug "$1"
@@ -283,12 +291,13 @@ reap() {
   rm -rf "$RUN"
 }
 
-command=${1:?command: setup, start, stop, kill, rm, docker-path, registry-path, plug, cut, heal, run or reap}
+command=${1:?command: setup, start, stop, kill, reload, rm, docker-path, registry-path, plug, cut, heal, run or reap}
 shift
 case $command in
   setup | start | run) "$command" "${@:?VERSION}" ;;
   stop) stop "${1:?NAME}" TERM ;;
   kill) stop "${1:?NAME}" KILL ;;
+  reload) reload "${1:?NAME}" ;;
   rm) remove "${1:?NAME}" ;;
   docker-path) (setup "${1:-28.5}") && echo "$BASE/${1:-28.5}/cli/docker" ;;
   plug) plug "${@:?SWITCH}" ;;
