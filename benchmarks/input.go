@@ -175,13 +175,11 @@ func serveIfAsked() {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0) // its folder is removed by who made it
 	}()
-	if err := serve(newLogs(size, bytes), folder); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
+	fmt.Fprintln(os.Stderr, serve(newLogs(size, bytes), folder))
 	os.Exit(1)
 }
 
-// serve serves logs at the sockets in a folder.
+// serve serves logs at the sockets in a folder, and returns what ended that.
 func serve(l *logs, folder string) error {
 	listener, err := net.Listen("unix", folder+httpSocket)
 	if err != nil {
