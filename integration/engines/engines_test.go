@@ -21,7 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asHelper makes this test binary a test run that starts an engine and then hangs.
+// asHelper makes this test binary a test run that starts an engine and then hangs,
+// until its standard input ends.
 const asHelper = "SWARM_ENGINES_TEST_HELPER"
 
 func TestEngineKeepsItsServicesOverARestart(t *testing.T) {
@@ -52,19 +53,21 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 
 func TestNothingIsLeftWhenTheTestsAreKilled(t *testing.T) {
 	t.Parallel()
-	helper, left := runHelper(t, "10m")
+	helper, _, left := runHelper(t)
 	require.NoError(t, helper.Process.Kill())
 	left.assertNone(t)
 }
 
 func TestNothingIsLeftWhenTheTestsTimeOut(t *testing.T) {
 	t.Parallel()
-	helper, left := runHelper(t, "45s")
+	helper, stdin, left := runHelper(t)
+	require.NoError(t, stdin.Close())
 	require.Error(t, helper.Wait())
 	left.assertNone(t)
 }
 
-// TestHelper is the test run that is killed or times out.
+// TestHelper is the test run that is killed or times out. What package testing does
+// with one that takes too long is a panic, in a goroutine of its own.
 func TestHelper(t *testing.T) {
 	if os.Getenv(asHelper) == "" {
 		return
@@ -74,13 +77,20 @@ func TestHelper(t *testing.T) {
 	require.NoError(t, lab.runScript(t.Context(), "plug", "network", "e", loneAddr))
 	e := startWithService(t, lab)
 	ask(t, e)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		panic("test timed out")
+	}()
 	fmt.Println("READY", lab.Dir(), e.PID())
 	select {}
 }
 
-func runHelper(t *testing.T, timeout string) (*exec.Cmd, traces) {
-	helper := exec.Command(os.Args[0], "-test.run=^TestHelper$", "-test.timeout="+timeout)
+// runHelper starts a helper, which times out once its standard input is closed.
+func runHelper(t *testing.T) (helper *exec.Cmd, stdin io.Closer, left traces) {
+	helper = exec.Command(os.Args[0], "-test.run=^TestHelper$")
 	helper.Env = append(os.Environ(), asHelper+"=1")
+	stdin, err := helper.StdinPipe()
+	require.NoError(t, err)
 	stdout, err := helper.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, helper.Start())
@@ -93,15 +103,15 @@ func runHelper(t *testing.T, timeout string) (*exec.Cmd, traces) {
 		if ready := strings.Fields(lines.Text()); len(ready) == 3 && ready[0] == "READY" {
 			pid, err := strconv.Atoi(ready[2])
 			require.NoError(t, err)
-			left := tracesOf(t, ready[1], pid)
+			left = tracesOf(t, ready[1], pid)
 			left.requireAll(t)
 			require.Len(t, networksOf(left.dir), 2, "of the engine and of the switch")
 			go io.Copy(io.Discard, stdout)
-			return helper, left
+			return helper, stdin, left
 		}
 	}
 	t.Fatal("the helper did not start its engine")
-	return nil, traces{}
+	return nil, nil, traces{}
 }
 
 func openLab(t *testing.T) *Lab {
