@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +50,8 @@ type answer struct {
 }
 
 // sideBySide runs a script on a real and an embedded engine of each release, both
-// in no swarm, and then compares.
+// in no swarm, and then compares. The two are not Parallel, or they would wait again
+// for their turn, behind all other tests, and the engine with them.
 func sideBySide(t *testing.T, script func(*testing.T, *contender), compare func(t *testing.T, real, embedded *contender)) {
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
 		require.NoError(t, e.LoadImages(t.Context()))
@@ -57,12 +59,11 @@ func sideBySide(t *testing.T, script func(*testing.T, *contender), compare func(
 		release, _, _ := strings.Cut(e.Name, "-")
 		embedded := newContender(t, startEmbedded(t, swarmtest.Release(release)).Host())
 		ok := t.Run("script", func(t *testing.T) {
+			var group sync.WaitGroup
 			for name, c := range map[string]*contender{"real": real, "embedded": embedded} {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
-					script(t, c)
-				})
+				group.Go(func() { t.Run(name, func(t *testing.T) { script(t, c) }) })
 			}
+			group.Wait()
 		})
 		if ok {
 			compare(t, real, embedded)

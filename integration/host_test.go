@@ -391,6 +391,7 @@ const (
 // socket and ports, is in namespaces of its own: nothing of the machine is
 // touched or asked.
 func TestEngineIsFoundAsTheDockerCommandFindsIt(t *testing.T) {
+	t.Parallel()
 	require.GreaterOrEqual(t, len(hostRows), minHostRows)
 	results := runHostLab(t, dockerCommand(t))
 	require.Len(t, results, len(hostRows))
