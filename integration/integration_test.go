@@ -25,6 +25,10 @@ import (
 // setupTimeout covers the download of all engines.
 const setupTimeout = 10 * time.Minute
 
+// plainAddr is where the engines of all tests listen as well, each in its own
+// network: without TLS.
+const plainAddr = "127.0.0.1:2375"
+
 var (
 	lab     *engines.Lab // nil with SWARM_TEST_HOST
 	running []*engines.Engine
@@ -42,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func runTests(m *testing.M) (code int, err error) {
 	// All engines at once, also with fewer processors: tests wait most of the time.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*len(testEngines()))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(3*len(testEngines()))); err != nil {
 		return 1, err
 	}
 	if scratch, err = os.MkdirTemp("", "swarm-integration-"); err != nil {
@@ -58,7 +62,7 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
-	if running, err = lab.Start(ctx, testEngines()...); err != nil {
+	if running, err = lab.Start(ctx, testEngines(), "--host=unix:///var/run/docker.sock", "--host=tcp://"+plainAddr); err != nil {
 		return 1, err
 	}
 	for _, e := range running {

@@ -7,12 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +98,77 @@ func TestEngineThatSpeaksTLSIsReachedWithACertificate(t *testing.T) {
 			assert.ErrorContains(t, err, "the engine speaks TLS there")
 		})
 	}
+}
+
+func TestEngineThatSpeaksNoTLSIsReachedOverTCP(t *testing.T) {
+	if withoutLab(t) {
+		return
+	}
+	clients := map[string]map[string]*swarm.Client{} // by engine and by where the host comes from
+	for _, e := range running {
+		host := "tcp://" + onLoopback(t, e, plainAddr)
+		t.Setenv("DOCKER_HOST", host)
+		found, err := swarm.New()
+		require.NoError(t, err)
+		t.Cleanup(func() { found.Close() })
+		given, err := swarm.New(swarm.WithHost(host))
+		require.NoError(t, err)
+		t.Cleanup(func() { given.Close() })
+		clients[e.Name] = map[string]*swarm.Client{"environment": found, "option": given}
+	}
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		for from, client := range clients[e.Name] {
+			require.NoError(t, client.System.Ping(t.Context()), from)
+			said, err := client.System.Version(t.Context())
+			require.NoError(t, err, from)
+			assert.Equal(t, e.Version, said.Version, from)
+
+			spec := testSpec(serviceName(t, from), "-lines", "2")
+			id := create(t, client, spec)
+			printed(t, client, id, 2)
+			logs, err := client.Services.Logs(t.Context(), id, nil)
+			stdout, stderr := readLogs(t, logs, err)
+			assert.Equal(t, "stdout 1\nstdout 2\n", stdout, from)
+			assert.Equal(t, "stderr 1\nstderr 2\n", stderr, from)
+			listed := func() bool {
+				list, err := client.Services.List(t.Context(), nil)
+				require.NoError(t, err, from)
+				return slices.ContainsFunc(list, func(s swarm.Service) bool { return s.ID == id && s.Spec.Name == spec.Name })
+			}
+			assert.True(t, listed(), from)
+			require.NoError(t, client.Services.Remove(t.Context(), id), from)
+			assert.False(t, listed(), from)
+		}
+	})
+}
+
+// onLoopback makes a port of this machine lead to an address in the engine's own
+// network.
+func onLoopback(t *testing.T, e *engines.Engine, address string) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				engine, err := e.Dial(context.WithoutCancel(t.Context()), "tcp", address)
+				if err != nil {
+					return
+				}
+				go func() {
+					defer engine.Close()
+					io.Copy(engine, conn)
+				}()
+				io.Copy(conn, engine)
+			}()
+		}
+	}()
+	return listener.Addr().String()
 }
 
 // An HTTP proxy of the environment leads to an engine as well. Not in parallel:

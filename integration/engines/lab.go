@@ -80,14 +80,14 @@ func (l *Lab) Close() error {
 }
 
 // Start starts one engine of each version, at the same time, each named by its
-// version: "20.10", "26.1" or "28.5". The first run on a machine downloads them,
-// about 100 MB each.
-func (l *Lab) Start(ctx context.Context, versions ...string) ([]*Engine, error) {
+// version: "20.10", "26.1" or "28.5". The flags are dockerd's. The first run on a
+// machine downloads the engines, about 100 MB each.
+func (l *Lab) Start(ctx context.Context, versions []string, flags ...string) ([]*Engine, error) {
 	started := make([]*Engine, len(versions))
 	failed := make([]error, len(versions))
 	var group sync.WaitGroup
 	for i, version := range versions {
-		group.Go(func() { started[i], failed[i] = l.StartOne(ctx, version, version) })
+		group.Go(func() { started[i], failed[i] = l.StartOne(ctx, version, version, flags...) })
 	}
 	group.Wait()
 	return started, errors.Join(failed...)
