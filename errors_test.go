@@ -197,6 +197,7 @@ func recordings(t *testing.T) []recording {
 }
 
 func TestEveryRecordedErrorMeansOneThing(t *testing.T) {
+	t.Parallel()
 	want := map[string]error{}
 	for sentinel, names := range recordedErrors {
 		for name := range strings.FieldsSeq(names) {

@@ -245,6 +245,7 @@ func TestAnyConditionIsWaitedFor(t *testing.T) {
 // A wait knows what it has sent, whatever engines make of it, and what somebody else
 // has written on top.
 func TestAWaitKnowsEverySpecThatItHasSent(t *testing.T) {
+	t.Parallel()
 	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
 		objects, err := specchanges.MakeObjects(t.Context(), client)
 		require.NoError(t, err)

@@ -121,6 +121,7 @@ func secondWithinFirst(t *testing.T, stride int) {
 }
 
 func TestRotationsWithinARotationLeaveOneVersion(t *testing.T) {
+	t.Parallel()
 	secondWithinFirst(t, 14*min(swarm.OneIn, 4))
 }
 
@@ -149,4 +150,7 @@ func rotationsByChance(t *testing.T, seeds uint64) {
 	}
 }
 
-func TestRotationsAtAnyPaceLeaveOneVersion(t *testing.T) { rotationsByChance(t, 6) }
+func TestRotationsAtAnyPaceLeaveOneVersion(t *testing.T) {
+	t.Parallel()
+	rotationsByChance(t, 6)
+}

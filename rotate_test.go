@@ -397,6 +397,7 @@ func TestOldVersionsAreKeptAsTheNewestRotationSays(t *testing.T) {
 // Whatever request fails, or is done and its answer lost or called a conflict: all
 // services move, or none, and nothing else stays behind.
 func TestRotationsAreWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
 	for i, effect := range []swarmtest.Effect{swarmtest.Refuse(500, "no room"), swarmtest.CutAnswer(), asksTwice} {
 		for skip := range 4 {
 			for kind, kindOf := range map[string]func(*testing.T, *swarm.Client) kept{"secrets": keptSecrets, "configs": keptConfigs} {

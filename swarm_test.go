@@ -527,6 +527,7 @@ func TestNewRootsAreAskedForAsTheirParts(t *testing.T) {
 }
 
 func TestWaitCAWaitsForNewCertificatesThenForTheNewRoot(t *testing.T) {
+	t.Parallel()
 	cluster := func(root, issuer string, rotating bool) []byte {
 		return says(200, fmt.Sprintf(`{"ID":"i","TLSInfo":{"TrustRoot":%q,"CertIssuerPublicKey":%q},"RootRotationInProgress":%t}`, root, issuer, rotating))
 	}
