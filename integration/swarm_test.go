@@ -134,7 +134,7 @@ func TestEnginesDropSettingsOfSwarmsAsTheTableOfVersionsSays(t *testing.T) {
 	}
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
 		version, _, _ := strings.Cut(e.Name, "-")
-		for _, minor := range []int{24, 38, 39, 40, minorOf(t, e.APIVersion)} {
+		for _, minor := range []int{24, 27, 28, 38, 39, 40, minorOf(t, e.APIVersion)} {
 			// Not one engine that leaves and begins again: it may trip over certificates
 			// that it is still writing.
 			e := ownEngine(t, version)

@@ -186,6 +186,9 @@ func TestEnginesLookAtFieldsOfInitAndJoinAsTheTableOfVersionsSays(t *testing.T) 
 				}
 			}
 		}
+		locking := `{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"10.99.0.1","AutoLockManagers":true,"Spec":{}}`
+		require.NoError(t, e.Call(t.Context(), http.MethodPost, "/swarm/init", v.parse(locking), nil))
+		assert.Equal(t, false, get(v.swarmSpec(), steps("EncryptionConfig.AutoLockManagers")), "InitOptions.AutoLockManagers")
 	})
 }
 
