@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -132,7 +133,7 @@ func (o *control) allocateServices(changed ids) {
 	c := o.cluster
 	for _, id := range sortedKeys(changed) {
 		service := c.services.get(id)
-		if service == nil {
+		if service == nil || !hasPorts(service) {
 			continue
 		}
 		endpoint := o.endpointFor(service)
@@ -147,6 +148,14 @@ func (o *control) allocateServices(changed ids) {
 			})
 		}
 	}
+}
+
+// hasPorts reports whether the ports that a service asks the whole swarm for are any.
+// Else neither it nor its tasks get anything.
+func hasPorts(service *swarm.Service) bool {
+	return !slices.ContainsFunc(service.Spec.EndpointSpec.Ports, func(p swarm.PortConfig) bool {
+		return p.PublishMode != swarm.PublishHost && p.PublishedPort > math.MaxUint16
+	})
 }
 
 // endpointFor is the endpoint of a service: what it has is kept as far as the spec
@@ -276,7 +285,7 @@ func (o *control) allocateTasks(fresh ids) {
 	}
 	for _, id := range sortedKeys(byService) {
 		service := c.services.get(id)
-		if service == nil {
+		if service == nil || !hasPorts(service) {
 			continue
 		}
 		tasks := byService[id]

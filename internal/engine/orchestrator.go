@@ -190,12 +190,17 @@ func (o *control) look() {
 	now := o.due
 	o.due = due{}
 	o.allocateServices(now.services)
+	fresh := ids{}
+	maps.Copy(fresh, now.fresh)
+	for id := range now.services { // which may have asked for ports that are none before
+		maps.Copy(fresh, o.cluster.byService[id])
+	}
 	o.enforce(now.nodes)
 	o.followStarts(now)
 	o.followUpdates(now.tasks)
 	o.reconcile(now.reconcile)
 	o.replaceTasks(now)
-	o.allocateTasks(now.fresh)
+	o.allocateTasks(fresh)
 	o.schedule(now.room)
 }
 

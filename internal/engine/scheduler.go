@@ -340,11 +340,19 @@ func (f *fit) enough() bool {
 		return false
 	}
 	for _, resource := range want.GenericResources {
-		if d := resource.DiscreteResourceSpec; d != nil && d.Value > f.load.free(f.node, d.Kind) {
+		if d := resource.DiscreteResourceSpec; d == nil || !has(f.node, d.Kind) || d.Value > f.load.free(f.node, d.Kind) {
 			return false
 		}
 	}
 	return true
+}
+
+// has reports whether the node has had things of the kind, which is asked for also by
+// who wants none of them.
+func has(node *swarm.Node, kind string) bool {
+	return slices.ContainsFunc(node.Description.Resources.GenericResources, func(r swarm.GenericResource) bool {
+		return r.DiscreteResourceSpec != nil && r.DiscreteResourceSpec.Kind == kind || r.NamedResourceSpec != nil && r.NamedResourceSpec.Kind == kind
+	})
 }
 
 // free is how many things of a kind the node has left.
