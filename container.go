@@ -51,8 +51,8 @@ type ContainerSpec struct {
 	// TTY gives the process a terminal. Its output is then one stream: stdout
 	// and stderr can no longer be told apart. Needs API 1.25.
 	TTY bool `json:",omitzero"`
-	// OpenStdin keeps stdin open, although nothing can be attached to a task's.
-	// Needs API 1.27.
+	// OpenStdin keeps stdin open, and empty: a program that reads it to its end
+	// waits for ever. Without it stdin ends at once. Needs API 1.27.
 	OpenStdin bool `json:",omitzero"`
 	// ReadOnly makes the container's root file system read-only. Needs API 1.28.
 	ReadOnly bool `json:",omitzero"`
@@ -387,7 +387,8 @@ type Healthcheck struct {
 	// Test is the command, whose exit code 0 means healthy and 1 unhealthy. Its
 	// first element says how it is run: {"CMD", "curl", "-f", "http://localhost"}
 	// as it is, {"CMD-SHELL", "curl -f http://localhost || exit 1"} by the
-	// image's shell, {"NONE"} not at all. Empty: the image decides.
+	// image's shell, {"NONE"} not at all. Empty: the image decides. {"CMD"} without
+	// a command crashes the engine of the node.
 	Test []string `json:",omitzero"`
 	// Interval is the pause between two tests, and before the first. The default
 	// is 30s, the minimum 1ms.

@@ -43,7 +43,7 @@ func ExampleServiceSpec_Lint() {
 		fmt.Println(problem)
 	}
 	// Output:
-	// TaskTemplate.ContainerSpec.OomScoreAdj: needs API 1.46, below which engines drop or refuse it
+	// TaskTemplate.ContainerSpec.OomScoreAdj: needs API 1.46: older engines drop or refuse it
 	// TaskTemplate.ContainerSpec.Hosts[0]: only the first name counts, not "cache"
 }
 

@@ -47,7 +47,7 @@ func lintFields(root string, spec any, have version) []Problem {
 	shapes()[root].eachRefused(tree, have, "", func(e *VersionError) {
 		p := Problem{ID: "field-dropped", Path: e.Field, Message: "engines drop this"}
 		if e.Needs != "" {
-			p.ID, p.Message = "field-version", fmt.Sprintf("needs API %s, below which engines drop or refuse it", e.Needs)
+			p.ID, p.Message = "field-version", fmt.Sprintf("needs API %s: older engines drop or refuse it", e.Needs)
 		}
 		all = append(all, p)
 	})
@@ -82,8 +82,8 @@ func (s shape) eachRefused(value wire.Node, have version, at string, found func(
 }
 
 // serviceHints are what Lint finds beside fields. Each has specs on both sides in
-// testdata/validate. That engines take them all is tested, and what becomes of the
-// specs or their tasks where it is written there.
+// testdata/validate. That engines take them all is tested, and that the specs or
+// their tasks become what is written there.
 var serviceHints = []specRule[ServiceSpec]{
 	{"runtime-spec", hintOtherSpecs},
 	{"job-idle", hintIdleJob},
@@ -148,8 +148,13 @@ func hintJobRollback(s *ServiceSpec, r report) {
 }
 
 func hintMaxReplicas(s *ServiceSpec, r report) {
-	if p := s.TaskTemplate.Placement; p != nil && p.MaxReplicas > 0 && (s.Mode.Global != nil || s.Mode.GlobalJob != nil) {
-		r("TaskTemplate.Placement.MaxReplicas", "counts for replicated services only")
+	p, at := s.TaskTemplate.Placement, "TaskTemplate.Placement.MaxReplicas"
+	switch {
+	case p == nil || p.MaxReplicas == 0:
+	case s.Mode.Global != nil && p.MaxReplicas == 1 && s.UpdateConfig.Order == StartFirst:
+		r(at, "leaves no room for a second task, which the order %q needs: updates wait for ever", StartFirst)
+	case s.Mode.Global != nil || s.Mode.GlobalJob != nil:
+		r(at, "is for replicated services, a global one has one task a node")
 	}
 }
 
@@ -196,11 +201,11 @@ func isAbsolute(p string) bool {
 	return strings.HasPrefix(p, "/") || strings.HasPrefix(p, `\`) || windowsDrive.MatchString(p)
 }
 
-// hintGroups finds what makes some engines crash.
+// hintGroups finds what makes engines crash, 28.5 at every start again.
 func hintGroups(c *ContainerSpec, r report) {
 	for i, group := range c.Groups {
 		if group == "" {
-			r(fmt.Sprintf("Groups[%d]", i), "is empty: no task can start")
+			r(fmt.Sprintf("Groups[%d]", i), "is empty: no task can start, and some engines crash")
 		}
 	}
 }
@@ -213,7 +218,7 @@ func hintTTY(c *ContainerSpec, r report) {
 
 func hintStdin(c *ContainerSpec, r report) {
 	if c.OpenStdin {
-		r("OpenStdin", "has no use: nothing can be attached to a task")
+		r("OpenStdin", "leaves the standard input open and empty: a program that reads it to its end waits for ever")
 	}
 }
 
@@ -253,9 +258,11 @@ func hintHealthTest(c *ContainerSpec, r report) {
 	test := c.Healthcheck.Test
 	switch {
 	case !slices.Contains([]string{"NONE", "CMD", "CMD-SHELL"}, test[0]):
-		r("Healthcheck.Test[0]", "%q is not NONE, CMD or CMD-SHELL: tasks never become healthy", test[0])
-	case test[0] != "NONE" && len(test) == 1:
-		r("Healthcheck.Test", "names no command")
+		r("Healthcheck.Test[0]", "%q is not NONE, CMD or CMD-SHELL: tasks never become healthy, and stay starting", test[0])
+	case test[0] == "CMD" && len(test) == 1:
+		r("Healthcheck.Test", "names no command: engines crash")
+	case test[0] == "CMD-SHELL" && len(test) == 1:
+		r("Healthcheck.Test", "names no command: tasks become unhealthy")
 	}
 }
 
@@ -528,7 +535,7 @@ func hintPreferences(s *ServiceSpec, r report) {
 
 func hintLogDriver(s *ServiceSpec, r report) {
 	if d := s.TaskTemplate.LogDriver; d != nil && d.Name == "" && len(d.Options) > 0 {
-		r("TaskTemplate.LogDriver.Name", "is missing: the node's log driver is used, and the options may be ignored")
+		r("TaskTemplate.LogDriver.Name", "is missing: the options go to the node's log driver, and no task can start where it does not know them")
 	}
 }
 
@@ -543,13 +550,16 @@ func hintParallelism(s *ServiceSpec, r report) {
 func hintRollbackValues(s *ServiceSpec, r report) {
 	c := s.RollbackConfig
 	if c.Delay < 0 {
-		r("RollbackConfig.Delay", "%s is negative", c.Delay)
+		r("RollbackConfig.Delay", "%s is negative: it counts as none", c.Delay)
 	}
 	if c.Monitor < 0 {
-		r("RollbackConfig.Monitor", "%s is negative", c.Monitor)
+		r("RollbackConfig.Monitor", "%s is negative: no failure of a task that has started counts", c.Monitor)
 	}
-	if c.MaxFailureRatio < 0 || c.MaxFailureRatio > 1 {
-		r("RollbackConfig.MaxFailureRatio", "%v is not between 0 and 1", c.MaxFailureRatio)
+	if c.MaxFailureRatio < 0 {
+		r("RollbackConfig.MaxFailureRatio", "%v is negative: it counts as 0", c.MaxFailureRatio)
+	}
+	if c.MaxFailureRatio > 1 {
+		r("RollbackConfig.MaxFailureRatio", "%v is greater than 1: it counts as 1, no failure stops the rollback", c.MaxFailureRatio)
 	}
 }
 

@@ -16,12 +16,23 @@ type hint struct {
 	ID       string
 	Accepted []json.RawMessage
 	Found    []struct {
-		Spec    json.RawMessage
-		Path    string
-		API     string          // what Lint is asked about
-		Needs   string          // older engines drop the field
-		Becomes json.RawMessage // what engines make of the value
-		Task    string          // why the task does not start
+		Spec  json.RawMessage
+		Path  string
+		API   string // what Lint is asked about
+		Needs string // older engines do otherwise
+		UpTo  string // newer engines do otherwise
+
+		// What engines do, all that is there:
+		Becomes   json.RawMessage            // what they make of the value
+		Task      string                     // what the newest task says of its failure, in part
+		State     string                     // where it stays, or gets
+		Container map[string]json.RawMessage // what its container has, by path
+		Stdout    string                     // what it prints, a regular expression
+		Stderr    string
+		Then      string // what is done to the service once its tasks run: an update, or that and a rollback
+		Tasks     *int   // how many tasks there are of the last spec in the end
+		Update    string // how the update ends
+		Crash     string // the function that the engine crashes in
 	}
 }
 
@@ -45,6 +56,22 @@ func TestLintFindsWhatTheTableSays(t *testing.T) {
 		testHint(t, h, func(text []byte) linted { return goodService(t, text) })
 	}
 	assert.ElementsMatch(t, known, have)
+}
+
+// What Lint says is held against engines row by row, see the integration tests.
+func TestEveryRowOfLintSaysWhatEnginesDo(t *testing.T) {
+	for _, file := range []string{"lint.json", "lint_network.json", "lint_volume.json", "lint_swarm.json"} {
+		for _, h := range readHints(t, file) {
+			if h.ID == "api-version" {
+				continue // no engine is asked
+			}
+			for _, f := range h.Found {
+				isSaid := f.Becomes != nil || f.Task != "" || f.State != "" || f.Container != nil || f.Stdout != "" || f.Stderr != "" ||
+					f.Tasks != nil || f.Update != "" || f.Crash != ""
+				assert.True(t, isSaid, "%s: %s", h.ID, f.Spec)
+			}
+		}
+	}
 }
 
 func TestLintFindsWhatTheTablesOfOtherSpecsSay(t *testing.T) {

@@ -37,7 +37,8 @@ type TaskSpec struct {
 	// names by IDs.
 	Networks []NetworkAttachmentConfig `json:",omitzero"`
 	// LogDriver is what becomes of the tasks' output. Nil means the default of
-	// each node's engine.
+	// each node's engine. Options without a name are for that default, too: no task
+	// can start where it does not know them.
 	LogDriver *Driver `json:",omitzero"`
 	// ForceUpdate is a counter. Any change of it replaces all tasks, although
 	// nothing else has changed. Needs API 1.25.
@@ -217,7 +218,8 @@ type Placement struct {
 	// Needs API 1.28.
 	Preferences []PlacementPreference `json:",omitzero"`
 	// MaxReplicas is how many tasks of a replicated service may run on one node.
-	// Zero means any number. Needs API 1.40.
+	// Zero means any number. Of a global service a node has one in any case; with 1
+	// here its updates with [StartFirst] wait for ever. Needs API 1.40.
 	MaxReplicas uint64 `json:",omitzero"`
 	// Platforms are the platforms that the image can run on; tasks are placed on
 	// no others. Empty means that it is not known, and nodes are not chosen by

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,11 +27,23 @@ type hint struct {
 }
 
 type found struct {
-	Spec       json.RawMessage
-	Path       string
-	API, Needs string
-	Becomes    json.RawMessage
-	Task       string
+	Spec             json.RawMessage
+	Path             string
+	API, Needs, UpTo string
+	Becomes          json.RawMessage
+	Task             string
+	State            swarm.TaskState
+	Container        map[string]any
+	Stdout, Stderr   string
+	Then             string
+	Tasks            *int
+	Update           swarm.UpdateState
+	Crash            string
+}
+
+// isOf reports whether the row is about the engine.
+func (f found) isOf(e *engines.Engine) bool {
+	return !isOlder(e.APIVersion, f.Needs) && (f.UpTo == "" || !isOlder(f.UpTo, e.APIVersion))
 }
 
 func readHints(t *testing.T, file string) []hint {
@@ -45,10 +56,11 @@ func readHints(t *testing.T, file string) []hint {
 }
 
 func TestEnginesDoWhatLintSays(t *testing.T) {
+	t.Parallel()
 	hints := readHints(t, "lint.json")
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client, ids := newClient(t, e), withSecretAndConfig(t, e)
-		failing := map[string]string{} // why the task of a service does not start
+		var services []*watched
 		for _, h := range hints {
 			for _, spec := range h.Accepted {
 				s := merged(t, spec, ids)
@@ -61,27 +73,25 @@ func TestEnginesDoWhatLintSays(t *testing.T) {
 				}
 			}
 			for i, f := range h.Found {
-				if h.ID == "api-version" || isOlder(e.APIVersion, f.Needs) {
+				if h.ID == "api-version" || f.Crash != "" || !f.isOf(e) {
 					continue
 				}
 				s := merged(t, f.Spec, ids)
-				if f.Task != "" {
-					s.Name = serviceName(t, fmt.Sprintf("%s-%d", h.ID, i))
-					s.Mode = swarm.Replicated(1)
-					s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
+				if f.runs() {
+					runnable(&s, serviceName(t, fmt.Sprintf("%s-%d", h.ID, i)))
 				}
 				id := createUnchecked(t, e, f.API, s)
-				if f.Task != "" {
-					failing[id] = f.Task
-					continue
-				}
 				if f.Becomes != nil {
 					assertBecomes(t, e, id, f)
+				}
+				if f.runs() {
+					services = append(services, &watched{found: f, id: id})
+					continue
 				}
 				require.NoError(t, client.Services.Remove(t.Context(), id))
 			}
 		}
-		assertTasksFail(t, client, failing)
+		assertTasksDoAsSaid(t, e, client, services)
 	})
 }
 
@@ -187,24 +197,4 @@ func valueAt(v any, path string) any {
 		v = object[step]
 	}
 	return v
-}
-
-// assertTasksFail waits until the task of every service says why it does not
-// start.
-func assertTasksFail(t *testing.T, client *swarm.Client, failing map[string]string) {
-	t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); len(failing) > 0; time.Sleep(200 * time.Millisecond) {
-		tasks, err := client.Tasks.List(t.Context(), nil)
-		require.NoError(t, err)
-		for _, task := range tasks {
-			if why, waiting := failing[task.ServiceID]; waiting && task.Status.Err != "" {
-				assert.Contains(t, task.Status.Err, why)
-				delete(failing, task.ServiceID)
-				require.NoError(t, client.Services.Remove(t.Context(), task.ServiceID))
-			}
-		}
-		if time.Now().After(deadline) {
-			require.Empty(t, failing, "tasks say nothing")
-		}
-	}
 }
