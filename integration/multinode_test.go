@@ -258,6 +258,7 @@ func remove(t *testing.T, manager member, id string) {
 func TestSwarmWithoutALeaderSaysSo(t *testing.T) {
 	onNodes(t, func(t *testing.T, nodes []member) {
 		formSwarm(t, 3, nodes)
+		spreadsOverLabelsOnly(t, nodes[0])
 		survivor := nodes[2]
 		once := newClient(t, survivor.Engine, swarm.WithRetry(swarm.RetryPolicy{ReadAttempts: 1, WriteAttempts: 1}))
 		cluster, err := survivor.client.Swarm.Inspect(t.Context())
@@ -379,6 +380,46 @@ func TestFollowedLogsHangOnTheLeader(t *testing.T) {
 			assert.ErrorContains(t, <-ended, "context canceled")
 		}
 	})
+}
+
+// spreadsOverLabelsOnly shows what Lint says of preferences: three managers and a
+// worker get a task each by a preference that is ignored, and the worker two of four
+// by one that is not. No task needs to run.
+func spreadsOverLabelsOnly(t *testing.T, manager member) {
+	t.Helper()
+	nodes, err := manager.client.Nodes.List(t.Context(), nil)
+	require.NoError(t, err)
+	require.Len(t, nodes, 4)
+	var worker string
+	for _, node := range nodes {
+		require.Equal(t, swarm.NodeReady, node.Status.State)
+		if node.Spec.Role == swarm.RoleWorker {
+			worker = node.ID
+		}
+	}
+	require.NoError(t, manager.client.Nodes.Modify(t.Context(), worker, func(n *swarm.Node) error {
+		n.Spec.Labels = map[string]string{"role": "worker"}
+		return nil
+	}))
+	for over, want := range map[string]int{"node.role": 1, "node.labels.role": 2} {
+		spec := placementSpec(serviceName(t, strings.ReplaceAll(over, ".", "-")))
+		spec.Mode = swarm.Replicated(4)
+		spec.TaskTemplate.Placement = &swarm.Placement{Preferences: []swarm.PlacementPreference{swarm.SpreadOver(over)}}
+		change, err := manager.client.Services.Create(t.Context(), spec, nil)
+		require.NoError(t, err)
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			tasks, err := manager.client.Services.Tasks(t.Context(), change.ID)
+			require.NoError(c, err)
+			onNode := map[string]int{}
+			for _, task := range tasks {
+				onNode[task.NodeID]++
+			}
+			assert.Zero(c, onNode[""], "not placed")
+			assert.Equal(c, want, onNode[worker], over)
+			assert.Len(c, tasks, 4)
+		}, time.Minute, 50*time.Millisecond)
+		require.NoError(t, manager.client.Services.Remove(t.Context(), change.ID))
+	}
 }
 
 func TestSwarmOfSeveralVersionsIsOne(t *testing.T) {
