@@ -23,6 +23,7 @@ type watched struct {
 	id      string
 	slots   int // how many tasks it has at a time, known before the first change
 	changes int // how many of those that Then asks for are made
+	lack    string
 }
 
 // runs reports whether the row is about what becomes of tasks.
@@ -39,26 +40,39 @@ func runnable(s *swarm.ServiceSpec, name string) {
 	s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone}
 }
 
-// assertTasksDoAsSaid waits until all tasks are as hints say, at one moment. What
-// never changes has then not changed while others did.
+// assertTasksDoAsSaid waits until each task has been as hints say, and then until all
+// are at one moment. What never changes has then not changed while others did.
 func assertTasksDoAsSaid(t *testing.T, e *engines.Engine, client *swarm.Client, services []*watched) {
 	t.Helper()
-	var open []string
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) {
-		all, err := client.Tasks.List(t.Context(), nil)
-		require.NoError(t, err)
-		open = nil
-		for _, w := range services {
-			tasks := slices.DeleteFunc(slices.Clone(all), func(task swarm.Task) bool { return task.ServiceID != w.id })
-			if lacks := w.lacks(t, e, client, tasks); lacks != "" {
-				open = append(open, fmt.Sprintf("%s: %s; tasks: %s", w.Spec, lacks, describe(tasks)))
+	open := lacking(t, e, client, services)
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+		if len(open) == 0 {
+			if open = lacking(t, e, client, services); len(open) == 0 {
+				return
 			}
 		}
-		if len(open) == 0 {
-			return
+		open = lacking(t, e, client, open)
+	}
+	var why []string
+	for _, w := range open {
+		why = append(why, w.lack)
+	}
+	assert.Fail(t, "tasks do not do what Lint says", "%s", strings.Join(why, "\n"))
+}
+
+// lacking are those whose tasks are not as hints say.
+func lacking(t *testing.T, e *engines.Engine, client *swarm.Client, services []*watched) (open []*watched) {
+	t.Helper()
+	all, err := client.Tasks.List(t.Context(), nil)
+	require.NoError(t, err)
+	for _, w := range services {
+		tasks := slices.DeleteFunc(slices.Clone(all), func(task swarm.Task) bool { return task.ServiceID != w.id })
+		if lacks := w.lacks(t, e, client, tasks); lacks != "" {
+			w.lack = fmt.Sprintf("%s: %s; tasks: %s", w.Spec, lacks, describe(tasks))
+			open = append(open, w)
 		}
 	}
-	assert.Fail(t, "tasks do not do what Lint says", "%s", strings.Join(open, "\n"))
+	return open
 }
 
 // lacks says what is not as the hint has it; nothing if all is.

@@ -11,7 +11,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/swarm-go/swarm/integration/engines"
 )
+
+func TestEnginesUpdateAsLintSays(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		assertFound(t, e, withSecretAndConfig(t, e), func(f found) bool { return f.Then != "" })
+	})
+}
 
 func TestEnginesCrashWhereLintSaysSo(t *testing.T) {
 	if withoutLab(t) {
