@@ -71,7 +71,7 @@ func (s *ServiceClient) change(ctx context.Context, op, ref string, change func(
 // modify changes a service that was read, and reads it again when that was in
 // vain.
 func (s *ServiceClient) modify(ctx context.Context, op string, service *Service, change func(*Service) error, opts *ServiceModifyOptions) (*ServiceChange, error) {
-	update := &ServiceUpdateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, AuthFromPreviousSpec: opts.AuthFromPreviousSpec, Pin: opts.Pin, DryRun: opts.DryRun}
+	update := &ServiceUpdateOptions{Auth: opts.Auth, AuthFrom: opts.AuthFrom, AuthFromPreviousSpec: opts.AuthFromPreviousSpec, Pin: opts.Pin, DryRun: opts.DryRun, RerunJob: opts.RerunJob}
 	read := func() (*Service, error) { return service, nil }
 	var result *ServiceChange
 	err := s.client.modify(ctx, func(ctx context.Context) error {
@@ -86,7 +86,7 @@ func (s *ServiceClient) modify(ctx context.Context, op string, service *Service,
 		}
 		written := *now // all but the spec is the engine's
 		written.Spec = shown.Spec
-		result, err = s.update(ctx, op, &written, update, opts.RerunJob)
+		result, err = s.update(ctx, op, &written, update)
 		return err
 	})
 	return result, err

@@ -124,7 +124,7 @@ func TestScaleRefusesWhatHasNoNumber(t *testing.T) {
 
 func TestJobsRunAgainOnlyWhenToldTo(t *testing.T) {
 	job := &oneService{spec: json.RawMessage(`{"Name":"web","TaskTemplate":{"ForceUpdate":0},"Mode":{"ReplicatedJob":{}}}`),
-		extra: `,"JobStatus":{"JobIteration":{"Index":4}}`}
+		extra: `,"JobStatus":{"JobIteration":{"Index":4}},"PreviousSpec":{"Name":"web"}`}
 	client := clientOf(t, job)
 	_, err := client.Services.SetImage(t.Context(), "web", "b", nil)
 	assert.ErrorIs(t, err, ErrInvalid)
@@ -135,4 +135,24 @@ func TestJobsRunAgainOnlyWhenToldTo(t *testing.T) {
 	change, err = client.Services.Redeploy(t.Context(), "web", nil)
 	require.NoError(t, err)
 	assert.True(t, change.Changed)
+
+	for i, run := range []func(*ServiceUpdateOptions) (*ServiceChange, error){
+		func(opts *ServiceUpdateOptions) (*ServiceChange, error) {
+			service, err := client.Services.Inspect(t.Context(), "web")
+			require.NoError(t, err)
+			service.Spec.PutLabel("a", "b")
+			return client.Services.Update(t.Context(), service, opts)
+		},
+		func(opts *ServiceUpdateOptions) (*ServiceChange, error) {
+			return client.Services.Rollback(t.Context(), "web", opts)
+		},
+	} {
+		posts := job.posts
+		_, err := run(nil)
+		assert.ErrorIs(t, err, ErrInvalid, i)
+		assert.Equal(t, posts, job.posts)
+		change, err := run(&ServiceUpdateOptions{RerunJob: true})
+		require.NoError(t, err, i)
+		assert.True(t, change.Changed)
+	}
 }

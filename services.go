@@ -468,6 +468,8 @@ type ServiceUpdateOptions struct {
 	Pin PinMode
 	// DryRun sends nothing, see [ServiceModifyOptions].
 	DryRun bool
+	// RerunJob allows the change of a job, see [ServiceModifyOptions].
+	RerunJob bool
 }
 
 // authFor is [Client.authFor] for an update. Nothing is asked where the engine
@@ -487,8 +489,8 @@ func (o *ServiceUpdateOptions) authFor(ctx context.Context, c *Client, image str
 // Update writes back a service that was read and then changed. What differs
 // from what was read is applied to the engine's own JSON, so that fields unknown
 // to this library stay as they are; a spec set as a whole removes what it does
-// not name, of the known fields. If nothing differs nothing is sent. An update
-// of a job runs it again.
+// not name, of the known fields. If nothing differs nothing is sent. A job is
+// [ErrInvalid] without RerunJob: an update runs it again.
 //
 // If anybody changed the service since it was read, also the engine itself, the
 // error is [ErrVersionConflict]: read it again. Changing the name or the kind of
@@ -499,10 +501,10 @@ func (o *ServiceUpdateOptions) authFor(ctx context.Context, c *Client, image str
 //
 // Engine endpoint: POST /services/{id}/update
 func (s *ServiceClient) Update(ctx context.Context, service *Service, opts *ServiceUpdateOptions) (*ServiceChange, error) {
-	return s.update(ctx, "update service", service, opts, true)
+	return s.update(ctx, "update service", service, opts)
 }
 
-func (s *ServiceClient) update(ctx context.Context, op string, service *Service, opts *ServiceUpdateOptions, rerunJob bool) (*ServiceChange, error) {
+func (s *ServiceClient) update(ctx context.Context, op string, service *Service, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	refuse := func(err, kind error) (*ServiceChange, error) {
 		return nil, &Error{Op: op, Object: serviceLabel(service), Err: err, kind: kind}
 	}
@@ -529,14 +531,22 @@ func (s *ServiceClient) update(ctx context.Context, op string, service *Service,
 	if err := checkImmutable(current, changed); err != nil {
 		return refuse(err, ErrImmutable)
 	}
-	if !rerunJob && service.JobStatus != nil {
-		return refuse(errors.New("it is a job, which every change runs again; RerunJob allows that"), ErrInvalid)
+	if err := opts.checkJob(service); err != nil {
+		return refuse(err, ErrInvalid)
 	}
 	auth, err := authFor()
 	if err != nil {
 		return refuse(err, nil)
 	}
 	return s.post(ctx, op, service, changed, RolloutUpdate, pin, auth, opts)
+}
+
+// checkJob refuses to run a job again that nobody wants to run.
+func (o *ServiceUpdateOptions) checkJob(service *Service) error {
+	if o.RerunJob || service.JobStatus == nil {
+		return nil
+	}
+	return errors.New("it is a job, which every change runs again; RerunJob allows that")
 }
 
 // keepPlacement leaves an empty placement of one that is taken away: managers that
@@ -554,9 +564,10 @@ func keepPlacement(current, changed wire.Node) wire.Node {
 
 // Rollback puts a service back to its previous spec, which then becomes the
 // spec before it: rolling back twice is where it began. A service without a
-// previous spec is [ErrInvalid], and nothing is sent. The service is read first, and
-// again if the engine itself writes it at the same moment; one changed by somebody
-// else is [ErrVersionConflict], since it has another previous spec then.
+// previous spec is [ErrInvalid], and so is a job without RerunJob, since it runs
+// again; nothing is sent then. The service is read first, and again if the engine
+// itself writes it at the same moment; one changed by somebody else is
+// [ErrVersionConflict], since it has another previous spec then.
 //
 // Engine endpoints: GET /services/{id}, POST /services/{id}/update
 func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceUpdateOptions) (*ServiceChange, error) {
@@ -589,6 +600,9 @@ func (s *ServiceClient) Rollback(ctx context.Context, ref string, opts *ServiceU
 func (s *ServiceClient) rollback(ctx context.Context, op, ref string, service *Service, opts *ServiceUpdateOptions) (*ServiceChange, error) {
 	if service.PreviousSpec == nil {
 		return nil, invalid(op, ref, "it has no previous spec")
+	}
+	if err := opts.checkJob(service); err != nil {
+		return nil, &Error{Op: op, Object: ref, Err: err, kind: ErrInvalid}
 	}
 	// Engines check the posted spec although they do not use it.
 	current, _, err := changedSpec(service.Raw, service.Spec)

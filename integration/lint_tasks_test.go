@@ -127,7 +127,7 @@ func (w *watched) isChanged(t *testing.T, client *swarm.Client, current []swarm.
 	w.slots = len(current)
 	w.changes++
 	if w.changes == 2 {
-		_, err := client.Services.Rollback(t.Context(), w.id, nil)
+		_, err := client.Services.Rollback(t.Context(), w.id, &swarm.ServiceUpdateOptions{RerunJob: true})
 		require.NoError(t, err, "%s", w.Spec)
 	} else {
 		update(t, client, w.id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.Args = []string{"-lines", "1"} })

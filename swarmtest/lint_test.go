@@ -78,7 +78,7 @@ func (row lintRow) check(t *testing.T) {
 		time.Sleep(time.Minute)
 	}
 	if row.Then == "rollback" {
-		_, err := client.Services.Rollback(ctx, change.ID, nil)
+		_, err := client.Services.Rollback(ctx, change.ID, &swarm.ServiceUpdateOptions{RerunJob: true})
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 	}

@@ -255,7 +255,7 @@ func (s *scene) modify(edits ...func(*swarm.ServiceSpec)) swarm.Rollout {
 // rollback puts the service back. What is wanted is the revision before.
 func (s *scene) rollback() swarm.Rollout {
 	s.t.Helper()
-	change, err := s.Client.Services.Rollback(s.t.Context(), s.name, nil)
+	change, err := s.Client.Services.Rollback(s.t.Context(), s.name, &swarm.ServiceUpdateOptions{RerunJob: true})
 	require.NoError(s.t, err)
 	s.oracle.revision = fmt.Sprintf("REVISION=%d", s.count-1)
 	return change.Rollout
