@@ -47,7 +47,7 @@ func countingSpec() swarm.ServiceSpec {
 func (m member) count(t *testing.T, service string) *countedLines {
 	logs, err := m.client.Services.Logs(t.Context(), service, &swarm.LogOptions{Follow: true})
 	require.NoError(t, err)
-	lines := &countedLines{last: map[string]int{}, at: map[string]time.Time{}, open: map[string]*swarm.LogGap{}, jumps: map[string]bool{}}
+	lines := newCountedLines()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -60,6 +60,10 @@ func (m member) count(t *testing.T, service string) *countedLines {
 		<-done
 	})
 	return lines
+}
+
+func newCountedLines() *countedLines {
+	return &countedLines{last: map[string]int{}, at: map[string]time.Time{}, open: map[string]*swarm.LogGap{}, jumps: map[string]bool{}}
 }
 
 func (l *countedLines) add(entry swarm.LogEntry, err error) {
