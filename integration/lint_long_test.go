@@ -4,7 +4,6 @@ package integration
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,28 +22,22 @@ func TestEnginesUpdateAsLintSays(t *testing.T) {
 }
 
 func TestEnginesCrashWhereLintSaysSo(t *testing.T) {
-	if withoutLab(t) {
-		return
-	}
-	t.Parallel()
 	hints := readHints(t, "lint.json")
-	for _, known := range running {
+	onEveryOwnEngine(t, func(t *testing.T, first *engines.Engine) {
+		version, _, _ := strings.Cut(first.Name, "-")
 		for _, h := range hints {
-			for i, f := range h.Found {
-				if f.Crash == "" || !f.isOf(known) {
+			for _, f := range h.Found {
+				if f.Crash == "" || !f.isOf(first) {
 					continue
 				}
-				t.Run(fmt.Sprintf("%s/%s-%d", known.Name, h.ID, i), func(t *testing.T) {
-					t.Parallel()
-					e := ownEngine(t, known.Name)
-					require.NoError(t, errors.Join(e.InitSwarm(t.Context()), e.LoadImages(t.Context())))
-					s := merged(t, f.Spec, strings.NewReplacer())
-					runnable(&s, serviceName(t, h.ID))
-					createUnchecked(t, e, f.API, s)
-					require.Eventually(t, func() bool { return e.Crash() != "" }, time.Minute, 100*time.Millisecond)
-					assert.Contains(t, e.Crash(), f.Crash)
-				})
+				e := ownEngine(t, version)
+				require.NoError(t, errors.Join(e.InitSwarm(t.Context()), e.LoadImages(t.Context())))
+				s := merged(t, f.Spec, strings.NewReplacer())
+				runnable(&s, serviceName(t, h.ID))
+				createUnchecked(t, e, f.API, s)
+				require.Eventually(t, func() bool { return e.Crash() != "" }, time.Minute, 100*time.Millisecond, h.ID)
+				assert.Contains(t, e.Crash(), f.Crash)
 			}
 		}
-	}
+	})
 }
