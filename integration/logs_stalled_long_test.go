@@ -61,7 +61,7 @@ func TestAStalledReaderMakesNoLeaderGrow(t *testing.T) {
 			}
 			readOn(isNow)
 			before := residentMemory(t, leader.Engine)
-			time.Sleep(10 * time.Second)
+			time.Sleep(20 * time.Second) // 100 MB are written
 			stalled := residentMemory(t, leader.Engine) - before
 			readOn(isNow)
 			require.NoError(t, logs.Close())
