@@ -59,7 +59,8 @@ type Network struct {
 	Containers map[string]EndpointResource `json:",omitzero"`
 	// Options are the driver's, with those it has chosen itself.
 	Options map[string]string `json:",omitzero"`
-	// Labels are key-value pairs on the network.
+	// Labels are key-value pairs on the network. A node that carries the ingress network
+	// has a copy without them, and shows that.
 	Labels map[string]string `json:",omitzero"`
 	// Peers are the nodes that take part in an overlay network, as this node sees
 	// it. Lists have none. There since API 1.25.

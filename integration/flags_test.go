@@ -205,12 +205,15 @@ func ingressNetwork(t *testing.T, e *engines.Engine) {
 	published := testSpec("published", "-listen", ":80")
 	published.EndpointSpec.Ports = []swarm.PortConfig{{PublishedPort: 18180, TargetPort: 80}}
 	id := create(t, client, published)
-	runningTasks(t, client, id, 1)
+	task, err := client.Tasks.Inspect(t.Context(), runningTasks(t, client, id, 1)[0])
+	require.NoError(t, err)
 	network, err := client.Networks.Inspect(t.Context(), "front", nil)
 	require.NoError(t, err)
 	asRead[swarm.Network](t, network.Raw)
 	assert.True(t, network.Ingress)
-	assert.Equal(t, spec.Labels, network.Labels)
+	require.Len(t, task.NetworksAttachments, 1)
+	assert.Equal(t, network.ID, task.NetworksAttachments[0].Network.ID)
+	assert.Equal(t, spec.Labels, task.NetworksAttachments[0].Network.Spec.Labels) // the node's own copy has none
 	assert.Equal(t, spec.IPAM.Config, network.IPAM.Config)
 	assert.Equal(t, "1400", network.Options["com.docker.network.driver.mtu"])
 	service, err := client.Services.Inspect(t.Context(), id)

@@ -53,6 +53,7 @@ func deploy(t *testing.T, client *swarm.Client, spec swarm.ServiceSpec) string {
 }
 
 func TestWaitEndsWhenTheServiceIsAsWanted(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		spec := testSpec(serviceName(t, ""))
@@ -164,6 +165,7 @@ func TestWaitSaysWhatIsMissingAtItsDeadline(t *testing.T) {
 }
 
 func TestWaitKnowsEveryMode(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		global := testSpec(serviceName(t, "global"))
