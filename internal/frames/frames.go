@@ -88,7 +88,8 @@ func NewReader(source io.Reader) *Reader {
 
 // Next returns the next frame: the stream it belongs to and its payload, valid until
 // the next call. Only that of a frame longer than the buffer comes in pieces, of
-// which last is the last.
+// which last is the last, and that of System as it comes: should it be cut, it may
+// say why.
 //
 // The error is io.EOF after the last frame, io.ErrUnexpectedEOF where the
 // source ends inside one, a [*ProtocolError], or the source's own. Every
@@ -186,7 +187,7 @@ func (r *Reader) header(whole bool) error {
 		return r.fail("length %d exceeds %d", length, MaxPayload)
 	}
 	size := headerSize + int(length)
-	for whole && size <= len(r.buffer) && r.end-r.start < size {
+	for whole && stream != System && size <= len(r.buffer) && r.end-r.start < size {
 		if err := r.fill(); err != nil {
 			return unexpected(err)
 		}
