@@ -4,6 +4,7 @@ package integration
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,11 @@ func TestSeveralServicesAreChangedScaledAndRemoved(t *testing.T) {
 		scaled, err = client.Services.ScaleBy(ctx, names[0], -1, &swarm.ServiceScaleByOptions{Min: 1})
 		require.NoError(t, err)
 		assert.False(t, scaled.Changed)
+		require.Eventually(t, func() bool { // engines crash if a service goes while they forget a task of it
+			tasks, err := client.Services.Tasks(ctx, names[0])
+			require.NoError(t, err)
+			return len(tasks) == 1
+		}, 30*time.Second, 100*time.Millisecond)
 
 		_, err = client.Services.RemoveAll(ctx, nil, nil)
 		assert.ErrorIs(t, err, swarm.ErrInvalid)

@@ -165,7 +165,8 @@ func (r *Reader) arriving(whole bool) (Stream, []byte, bool, error) {
 	return r.stream, piece, r.left == 0, nil
 }
 
-// header takes the next header, if whole is set once its frame is there.
+// header takes the next header, if whole is set once its frame is there, unless it is
+// the engine's own.
 func (r *Reader) header(whole bool) error {
 	for r.end-r.start < headerSize {
 		if err := r.fill(); err != nil {
