@@ -241,7 +241,8 @@ func TestSSHProcessesOfDialsGivenUpEndWithTheOthers(t *testing.T) {
 	for range 10 {
 		hammer(t, tr, 12, 1)
 		tr.closeIdle()
-		assert.Empty(t, children(t))
+		// net/http may be about to close a connection that it has just been given.
+		assert.Eventually(t, func() bool { return children(t) == "" }, 10*time.Second, time.Millisecond)
 	}
 }
 
