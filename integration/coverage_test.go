@@ -879,12 +879,18 @@ func TestNodeActionWorks(t *testing.T) {
 			},
 			"update-stale": func(t *testing.T) {
 				id := p.join(t)
-				first, err := nodes.Inspect(t.Context(), id)
-				require.NoError(t, err)
-				second := *first
-				first.Spec.Labels = map[string]string{"by": "first"}
+				var first, second swarm.Node
+				require.Eventually(t, func() bool { // managers write to a node that has just come, too
+					read, err := nodes.Inspect(t.Context(), id)
+					require.NoError(t, err)
+					first, second = *read, *read
+					first.Spec.Labels = map[string]string{"by": "first"}
+					if err = nodes.Update(t.Context(), &first); !errors.Is(err, swarm.ErrVersionConflict) {
+						require.NoError(t, err)
+					}
+					return err == nil
+				}, time.Minute, 100*time.Millisecond)
 				second.Spec.Labels = map[string]string{"by": "second"}
-				require.NoError(t, nodes.Update(t.Context(), first))
 				assert.ErrorIs(t, nodes.Update(t.Context(), &second), swarm.ErrVersionConflict)
 				fact{"Spec.Labels", first.Spec.Labels}.check(t, raw(t, p.manager, "/nodes/"+id))
 			},
