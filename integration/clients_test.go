@@ -31,6 +31,7 @@ import (
 
 // contender is one of the two engines, and what a client saw of it.
 type contender struct {
+	release string
 	host    string
 	client  *swarm.Client
 	info    *swarm.EngineInfo
@@ -55,9 +56,9 @@ type answer struct {
 func sideBySide(t *testing.T, script func(*testing.T, *contender), compare func(t *testing.T, real, embedded *contender)) {
 	onEveryOwnEngine(t, func(t *testing.T, e *engines.Engine) {
 		require.NoError(t, e.LoadImages(t.Context()))
-		real := newContender(t, e.Host)
 		release, _, _ := strings.Cut(e.Name, "-")
-		embedded := newContender(t, startEmbedded(t, swarmtest.Release(release)).Host())
+		real := newContender(t, release, e.Host)
+		embedded := newContender(t, release, startEmbedded(t, swarmtest.Release(release)).Host())
 		ok := t.Run("script", func(t *testing.T) {
 			var group sync.WaitGroup
 			for name, c := range map[string]*contender{"real": real, "embedded": embedded} {
@@ -84,13 +85,13 @@ func startEmbedded(t *testing.T, release swarmtest.Release) *swarmtest.Engine {
 	return e
 }
 
-func newContender(t *testing.T, host string) *contender {
+func newContender(t *testing.T, release, host string) *contender {
 	client, err := swarm.New(swarm.WithHost(host))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Close()) })
 	info, err := client.System.Info(t.Context())
 	require.NoError(t, err)
-	return &contender{host: host, client: client, info: info}
+	return &contender{release: release, host: host, client: client, info: info}
 }
 
 // run runs a command and keeps what it prints.

@@ -425,13 +425,16 @@ func TestEngineIsFoundAsTheDockerCommandFindsIt(t *testing.T) {
 	t.Logf("note: %d environments in which an engine is looked for, in %d not as the docker command does", len(hostRows), deviations)
 }
 
-// dockerCommand is the docker command to compare with: SWARM_TEST_DOCKER, or
-// the newest we have an engine of.
-func dockerCommand(t *testing.T) string {
+// dockerCommand is the docker command to compare with: the newest we have an
+// engine of.
+func dockerCommand(t *testing.T) string { return dockerCommandOf(t, "28.5") }
+
+// dockerCommandOf is the docker command of a release, or SWARM_TEST_DOCKER.
+func dockerCommandOf(t *testing.T, release string) string {
 	if path := os.Getenv("SWARM_TEST_DOCKER"); path != "" {
 		return path
 	}
-	path, err := engines.DockerCommand(t.Context(), "28.5")
+	path, err := engines.DockerCommand(t.Context(), release)
 	require.NoError(t, err)
 	return path
 }

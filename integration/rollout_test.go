@@ -91,6 +91,7 @@ func TestWaitEndsWhenTheServiceIsAsWanted(t *testing.T) {
 }
 
 func TestWaitTellsAFailedUpdateFromADoneOne(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		for action, want := range map[swarm.FailureAction]error{
@@ -121,6 +122,7 @@ func TestWaitTellsAFailedUpdateFromADoneOne(t *testing.T) {
 }
 
 func TestWaitTellsWhatBecameOfTheService(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		id := deploy(t, client, testSpec(serviceName(t, "")))
@@ -141,6 +143,7 @@ func TestWaitTellsWhatBecameOfTheService(t *testing.T) {
 }
 
 func TestWaitSaysWhatIsMissingAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		for reason, edit := range map[string]func(*swarm.ServiceSpec){
@@ -153,7 +156,7 @@ func TestWaitSaysWhatIsMissingAtItsDeadline(t *testing.T) {
 			edit(&spec)
 			change, err := client.Services.Create(t.Context(), spec, nil)
 			require.NoError(t, err)
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			err = client.Services.Wait(ctx, change.Rollout, nil)
 			cancel()
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
@@ -238,6 +241,7 @@ func TestStacksAndListsAreWaitedFor(t *testing.T) {
 }
 
 func TestWatchTellsTheWay(t *testing.T) {
+	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 		client := newClient(t, e)
 		spec := testSpec(serviceName(t, ""))

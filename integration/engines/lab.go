@@ -128,14 +128,28 @@ func (l *Lab) runScript(ctx context.Context, args ...string) error {
 	return err
 }
 
+var dockerCommands struct {
+	sync.Mutex
+	byVersion map[string]string
+}
+
 // DockerCommand returns the path of a docker command of the version, which runs
 // on this machine though its distribution is older. It is set up when it is not
 // there yet, as an engine is.
 func DockerCommand(ctx context.Context, version string) (string, error) {
+	dockerCommands.Lock()
+	defer dockerCommands.Unlock()
+	if path, ok := dockerCommands.byVersion[version]; ok {
+		return path, nil
+	}
 	path, err := output(exec.CommandContext(ctx, "bash", "-c", string(script), "engine.sh", "docker-path", version))
 	if err != nil {
 		return "", fmt.Errorf("engines: docker command of %s: %w", version, err)
 	}
+	if dockerCommands.byVersion == nil {
+		dockerCommands.byVersion = map[string]string{}
+	}
+	dockerCommands.byVersion[version] = path
 	return path, nil
 }
 
