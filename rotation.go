@@ -201,7 +201,7 @@ func (r *rotation) moveEach(ctx context.Context, ids []string) error {
 
 // others are the other versions, as a rotation sees them.
 type others struct {
-	stale  map[string]dataVersion // older, or failed: no service is to use them
+	stale  map[string]dataVersion // no service is to use them: older, or failed where all newer ones have
 	higher map[string]dataVersion // newer, whatever has become of them
 	there  bool                   // the version of the rotation itself has not been removed
 	newest bool                   // there is no higher one, but for failed ones
@@ -214,7 +214,7 @@ func (r *rotation) others(ctx context.Context) (*others, error) {
 	o := &others{stale: map[string]dataVersion{}, higher: map[string]dataVersion{}, newest: true}
 	for _, v := range versions {
 		o.there = o.there || v.id == r.to.id
-		if v.number < r.to.number || v.number > r.to.number && v.failed() {
+		if v.number < r.to.number {
 			o.stale[v.id] = v
 		}
 		if v.number > r.to.number {
@@ -223,6 +223,9 @@ func (r *rotation) others(ctx context.Context) (*others, error) {
 			o.moving = o.moving || v.moving()
 			o.marked = o.marked || v.moving() || v.failed()
 		}
+	}
+	if o.newest { // else what has failed is for a newer rotation to take services from
+		maps.Copy(o.stale, o.higher)
 	}
 	return o, err
 }
