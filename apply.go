@@ -64,7 +64,11 @@ func (s *ServiceClient) applyOnce(ctx context.Context, op string, spec ServiceSp
 		service.Spec, err = s.adapted(ctx, op, service.Spec, spec, opts.Pin)
 		return err
 	}, opts)
-	return change, errors.Is(err, ErrNotFound), err
+	if errors.Is(err, ErrNotFound) { // the service, or its image in a registry
+		_, gone := s.inspect(ctx, op, service.ID, nil)
+		again = errors.Is(gone, ErrNotFound)
+	}
+	return change, again, err
 }
 
 // adapted is what to write so that a spec becomes the wanted one: that, with all

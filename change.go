@@ -82,7 +82,7 @@ func (s *ServiceClient) modify(ctx context.Context, op string, service *Service,
 		read = func() (*Service, error) { return s.inspect(ctx, op, service.ID, nil) } // names move, IDs do not
 		shown := *now
 		if err := change(&shown); err != nil {
-			return err
+			return callersError{err}
 		}
 		written := *now // all but the spec is the engine's
 		written.Spec = shown.Spec
@@ -329,7 +329,7 @@ func (s *ServiceClient) endRun(ctx context.Context, op string, service *Service)
 		placement.Constraints = []string{"node.id==none"}
 		template.Placement = &placement
 		return nil
-	}, &ServiceModifyOptions{RerunJob: true})
+	}, &ServiceModifyOptions{RerunJob: true, AuthFrom: StaticAuth()}) // it pulls nothing
 	if err != nil {
 		return err
 	}
@@ -362,7 +362,11 @@ const maxTasksNamed = 5
 // removed they can no longer be asked for by the service, but they bear its name.
 func (s *ServiceClient) tasksLeft(ctx context.Context, service *Service) ([]string, error) {
 	var left []string
-	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{NamePrefixes: []string{service.Spec.Name + "."}}) {
+	opts := &TaskListOptions{NamePrefixes: []string{service.Spec.Name + "."}}
+	if service.Spec.TaskTemplate.Runtime == RuntimePlugin {
+		opts.Runtime = RuntimePlugin
+	}
+	for task, err := range s.client.Tasks.All(ctx, opts) {
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package swarm_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -351,5 +352,22 @@ func TestDryRunsSendNothingAndSayWhatWouldBe(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "web:3", change.Rollout.Spec.TaskTemplate.ContainerSpec.Image)
 		assert.Len(t, engine.Changes(), changes)
+	})
+}
+
+// An error of the caller's own function is no conflict of the change, whatever it is.
+func TestModifyEndsWithTheErrorOfTheChange(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		_, err := client.Services.Create(t.Context(), service("web", swarm.Replicated(0)), nil)
+		require.NoError(t, err)
+		nodes, err := client.Nodes.List(t.Context(), nil)
+		require.NoError(t, err)
+		own := errors.Join(swarm.ErrVersionConflict)
+		calls := 0
+		_, err = client.Services.Modify(t.Context(), "web", func(*swarm.Service) error { calls++; return own }, nil)
+		assert.Equal(t, own, err)
+		assert.Equal(t, own, client.Swarm.Modify(t.Context(), func(*swarm.Cluster) error { calls++; return own }))
+		assert.Equal(t, own, client.Nodes.Modify(t.Context(), nodes[0].ID, func(*swarm.Node) error { calls++; return own }))
+		assert.Equal(t, 3, calls)
 	})
 }

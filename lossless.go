@@ -91,6 +91,9 @@ func writeBack[S any](ctx context.Context, c *Client, call *call, root string, r
 func (c *Client) modify(ctx context.Context, once func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
 		err := once(ctx)
+		if own, ok := err.(callersError); ok {
+			return own.error
+		}
 		var lost *OutcomeUnknownError
 		if !errors.Is(err, ErrVersionConflict) || errors.As(err, &lost) {
 			return err
@@ -100,6 +103,10 @@ func (c *Client) modify(ctx context.Context, once func(context.Context) error) e
 		}
 	}
 }
+
+// callersError is what the caller's own function failed with: a conflict too ends
+// the change, for it may be about another object.
+type callersError struct{ error }
 
 // mayBeSetAgain makes an ordinary conflict of a lost answer to a change that may
 // be made twice: whether it was the first request that won, or somebody else,

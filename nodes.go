@@ -212,7 +212,7 @@ func (n *NodeClient) Modify(ctx context.Context, ref string, change func(*Node) 
 		}
 		find = func() (*Node, error) { return n.inspect(ctx, op, node.ID) } // hostnames move, IDs do not
 		if err := change(node); err != nil {
-			return err
+			return callersError{err}
 		}
 		return n.update(ctx, op, node)
 	})
@@ -256,8 +256,8 @@ func (n *NodeClient) Demote(ctx context.Context, ref string) error {
 
 // NodeDrainOptions say what a drain waits for.
 type NodeDrainOptions struct {
-	// Wait waits until no task of a service is left on the node, until ctx is
-	// done. Tasks of a node that is down or cut off count until it comes back. An
+	// Wait waits until no task of a service is left on the node, but for tasks of
+	// plugins, until ctx is done. Tasks of a node that is down or cut off count until it comes back. An
 	// engine that is out of order for a while, or without a leader, is waited out.
 	Wait bool
 }

@@ -404,3 +404,16 @@ func TestAnUpdateThatIsFoundOutSaysWhatItHasPinned(t *testing.T) {
 			Platforms: linux("amd64", "arm64"), PlatformsChanged: true}, found.Change.Pin)
 	})
 }
+
+// The second deployment of a service whose image the registry does not have.
+func TestApplyOfAMissingImageFails(t *testing.T) {
+	engine, client := pinning(t)
+	_, err := client.Services.Create(t.Context(), imageSpec("x", "web:1"), nil)
+	require.NoError(t, err)
+	_, err = client.Services.Apply(t.Context(), imageSpec("x", "web:3"), &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+	assert.ErrorIs(t, err, swarm.ErrNotFound)
+	assert.ErrorContains(t, err, "manifest unknown")
+	image, _ := runs(t, client, "x")
+	assert.Equal(t, "web:1", image)
+	assert.Zero(t, updates(engine))
+}

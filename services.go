@@ -287,11 +287,11 @@ func (s *ServiceClient) chosen(ctx context.Context, op string, o *ServiceListOpt
 		}
 		networks = append(networks, network.ID)
 	}
-	onNodes, err := s.onNodes(ctx, o.Nodes)
+	onNodes, err := s.onNodes(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	isInState, err := s.inStates(ctx, o.States)
+	isInState, err := s.inStates(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -300,14 +300,14 @@ func (s *ServiceClient) chosen(ctx context.Context, op string, o *ServiceListOpt
 	}, nil
 }
 
-// onNodes are the IDs of the services that have a task on these nodes, nil for no
-// nodes.
-func (s *ServiceClient) onNodes(ctx context.Context, nodes []string) (map[string]bool, error) {
-	if len(nodes) == 0 {
+// onNodes are the IDs of the services that have a task on the nodes asked for, nil
+// for no nodes.
+func (s *ServiceClient) onNodes(ctx context.Context, o *ServiceListOptions) (map[string]bool, error) {
+	if len(o.Nodes) == 0 {
 		return nil, nil
 	}
 	services := map[string]bool{}
-	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{Nodes: nodes}) {
+	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{Nodes: o.Nodes, Runtime: o.Runtime}) {
 		if err != nil {
 			return nil, err
 		}
@@ -355,7 +355,7 @@ func (s *ServiceClient) All(ctx context.Context, opts *ServiceListOptions) iter.
 			}
 			if err == nil && service.ServiceStatus == nil {
 				if counts == nil {
-					counts, err = s.countTasks(ctx)
+					counts, err = s.countTasks(ctx, opts.Runtime)
 				}
 				service.ServiceStatus = counts[service.ID].status(service.Spec.Mode)
 			}
@@ -401,9 +401,9 @@ func (c taskCount) status(mode ServiceMode) *ServiceStatus {
 	return status
 }
 
-func (s *ServiceClient) countTasks(ctx context.Context) (map[string]taskCount, error) {
+func (s *ServiceClient) countTasks(ctx context.Context, runtime Runtime) (map[string]taskCount, error) {
 	counts := map[string]taskCount{}
-	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{DesiredStates: []TaskState{TaskRunning}}) {
+	for task, err := range s.client.Tasks.All(ctx, &TaskListOptions{DesiredStates: []TaskState{TaskRunning}, Runtime: runtime}) {
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,8 @@ type ServiceSnapshot struct {
 
 // Snapshot reads a service, its tasks and the nodes. Of a service that was
 // removed, by its full ID, it reads the tasks that are not gone yet; when there
-// are none, or none was there ever, the error is [ErrNotFound].
+// are none, or none was there ever, the error is [ErrNotFound]; tasks of plugins are
+// not among them.
 //
 // Engine endpoints: GET /services/{id}, GET /tasks, GET /nodes
 func (s *ServiceClient) Snapshot(ctx context.Context, ref string) (*ServiceSnapshot, error) {
@@ -124,16 +125,17 @@ func (s *ServiceSnapshot) State() ServiceState {
 	return s.stateOfTasks(s.tally())
 }
 
-// inStates reads what is needed to tell which services are in one of the states.
-func (s *ServiceClient) inStates(ctx context.Context, states []ServiceState) (func(*Service) bool, error) {
-	if len(states) == 0 {
+// inStates reads what is needed to tell which services are in one of the states
+// asked for.
+func (s *ServiceClient) inStates(ctx context.Context, o *ServiceListOptions) (func(*Service) bool, error) {
+	if len(o.States) == 0 {
 		return func(*Service) bool { return true }, nil
 	}
-	tasks, err := s.client.Tasks.List(ctx, nil)
+	tasks, err := s.client.Tasks.List(ctx, &TaskListOptions{Runtime: o.Runtime})
 	if err != nil {
 		return nil, err
 	}
-	current, err := s.client.Tasks.List(ctx, &TaskListOptions{UpToDate: true})
+	current, err := s.client.Tasks.List(ctx, &TaskListOptions{UpToDate: true, Runtime: o.Runtime})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func (s *ServiceClient) inStates(ctx context.Context, states []ServiceState) (fu
 	}
 	return func(service *Service) bool {
 		snapshot := &ServiceSnapshot{Service: service, Tasks: byService[service.ID], Nodes: nodes, UpToDate: upToDate}
-		return slices.Contains(states, snapshot.State())
+		return slices.Contains(o.States, snapshot.State())
 	}, nil
 }
 

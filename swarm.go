@@ -336,7 +336,7 @@ func (s *SwarmClient) Modify(ctx context.Context, change func(*Cluster) error) e
 			return err
 		}
 		if err := change(cluster); err != nil {
-			return err
+			return callersError{err}
 		}
 		return s.Update(ctx, cluster)
 	})

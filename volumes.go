@@ -503,7 +503,7 @@ func (v *VolumeClient) Modify(ctx context.Context, ref string, change func(*Volu
 			ref = volume.ClusterVolume.ID // names move, IDs do not
 		}
 		if err := change(volume); err != nil {
-			return err
+			return callersError{err}
 		}
 		return v.update(ctx, op, volume)
 	})
