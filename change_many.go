@@ -32,7 +32,9 @@ type ServiceResult struct {
 // name the services. When ctx is done the services that are left have no
 // result, and the error is that of ctx, too. A service that was removed after they
 // were listed is [ErrNotFound]; one that no longer is as which wants it is changed
-// all the same, if change does not look at that.
+// all the same, if change does not look at that. Auth of opts must name its registry:
+// services of images in others fail with [ErrInvalid]; AuthFrom finds credentials
+// for each.
 //
 // To wait, give the rollouts of the changes to [ServiceClient.WaitAll].
 //
@@ -40,7 +42,7 @@ type ServiceResult struct {
 func (s *ServiceClient) ModifyAll(ctx context.Context, which *ServiceListOptions, change func(*Service) error, opts *ServiceModifyOptions) ([]ServiceResult, error) {
 	const op = "modify service"
 	opts = cmp.Or(opts, &ServiceModifyOptions{})
-	if err := opts.Pin.check(op, ""); err != nil {
+	if err := opts.checkForMany(op); err != nil {
 		return nil, err
 	}
 	services, err := s.inOrder(ctx, which)
@@ -65,7 +67,8 @@ func (s *ServiceClient) ModifyAll(ctx context.Context, which *ServiceListOptions
 // ScaleAll sets the numbers of tasks of several services, each as
 // [ServiceClient.Scale] does: one after the other, in the order of the references,
 // which are full IDs or exact names. One that fails does not keep the others from
-// being scaled. Two references of one service are [ErrInvalid] for the second.
+// being scaled. Two references of one service are [ErrInvalid] for the second. For
+// Auth of opts see [ServiceClient.ModifyAll].
 //
 // The results are of all services, in this order; the error joins theirs, which
 // name the services. When ctx is done the services that are left have no
@@ -75,7 +78,7 @@ func (s *ServiceClient) ModifyAll(ctx context.Context, which *ServiceListOptions
 func (s *ServiceClient) ScaleAll(ctx context.Context, tasks map[string]uint64, opts *ServiceModifyOptions) ([]ServiceResult, error) {
 	const op = "scale service"
 	opts = cmp.Or(opts, &ServiceModifyOptions{})
-	if err := opts.Pin.check(op, ""); err != nil {
+	if err := opts.checkForMany(op); err != nil {
 		return nil, err
 	}
 	var services []ServiceResult
@@ -139,6 +142,15 @@ func (s *ServiceClient) RemoveAll(ctx context.Context, which *ServiceListOptions
 	})
 }
 
+// checkForMany refuses credentials that would be stored with services of whatever
+// registries.
+func (o *ServiceModifyOptions) checkForMany(op string) error {
+	if o.Auth != nil && o.Auth.ServerAddress == "" {
+		return invalid(op, "", "Auth without a ServerAddress is for the image of one service; AuthFrom finds credentials for several")
+	}
+	return o.Pin.check(op, "")
+}
+
 // inOrder are the services that the options choose, by name.
 func (s *ServiceClient) inOrder(ctx context.Context, which *ServiceListOptions) ([]ServiceResult, error) {
 	services, err := s.List(ctx, which)
@@ -185,7 +197,8 @@ func (o *ServiceListOptions) restricts() bool {
 	some := func(texts ...[]string) bool { return len(slices.Concat(texts...)) > 0 }
 	anyName := slices.Contains(o.NamePrefixes, "") // which all names begin with
 	anyID := slices.Contains(o.IDPrefixes, "")
+	anyNode := slices.Contains(o.Nodes, "") // which engines take for the beginning of an ID
 	return some(o.IDs, o.IDPrefixes) && !anyID || some(o.Names, o.NamePrefixes) && !anyName ||
-		some(o.Nodes, o.Networks, o.Secrets, o.Configs, o.Images) ||
+		some(o.Nodes) && !anyNode || some(o.Networks, o.Secrets, o.Configs, o.Images) ||
 		o.Stack != "" || len(o.Labels)+len(o.Modes)+len(o.States) > 0
 }

@@ -171,10 +171,9 @@ func TestScaleAllScalesWhatItCan(t *testing.T) {
 		ids := shop(t, client)
 		_, err := client.Services.Create(t.Context(), service("agent", swarm.Global()), nil)
 		require.NoError(t, err)
-		numbers := map[string]uint64{"shop_web": 3, ids["shop_db"]: 1, "shop": 2, "agent": 2, "shop_api": 0}
-		if ids["shop_web"] < "shop_web" {
-			numbers["shop_web"], numbers[ids["shop_web"]] = 9, 3 // the second of one service
-		}
+		numbers := map[string]uint64{ids["shop_db"]: 1, "shop": 2, "agent": 2, "shop_api": 0}
+		first, second := min("shop_web", ids["shop_web"]), max("shop_web", ids["shop_web"])
+		numbers[first], numbers[second] = 3, 9 // two references of one service
 		results, err := client.Services.ScaleAll(t.Context(), numbers, nil)
 		assert.True(t, slices.IsSorted(refs(results)))
 		assert.Len(t, results, len(numbers))
@@ -249,7 +248,7 @@ func TestRemoveAllOfEverythingMustBeMeant(t *testing.T) {
 	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
 		shop(t, client)
 		for _, which := range []*swarm.ServiceListOptions{nil, {}, {Names: []string{}}, {IDPrefixes: []string{""}}, {Names: []string{"web"}, NamePrefixes: []string{""}},
-			{Labels: map[string]string{}}, {Runtime: swarm.RuntimeContainer}} {
+			{Labels: map[string]string{}}, {Runtime: swarm.RuntimeContainer}, {Nodes: []string{""}}} {
 			_, err := client.Services.RemoveAll(t.Context(), which, nil)
 			assert.ErrorIs(t, err, swarm.ErrInvalid, "%+v", which)
 			_, err = client.Services.RemoveAll(t.Context(), which, &swarm.ServiceRemoveAllOptions{})
@@ -336,5 +335,18 @@ func TestScaleByIsScaleInAllElse(t *testing.T) {
 		started, err := services.ScaleBy(ctx, "web", 1, nil)
 		require.NoError(t, err)
 		assert.NotContains(t, started.Rollout.Spec.Labels, swarm.StoppedLabel)
+	})
+}
+
+func TestOneAuthForManyNamesItsRegistry(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		shop(t, client)
+		opts := &swarm.ServiceModifyOptions{Auth: &swarm.RegistryAuth{Username: "me", Password: "secret"}}
+		_, err := client.Services.ModifyAll(t.Context(), ofShop, func(s *swarm.Service) error { s.Spec.PutLabel("a", "b"); return nil }, opts)
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		assert.ErrorContains(t, err, "AuthFrom")
+		_, err = client.Services.ScaleAll(t.Context(), map[string]uint64{"shop_web": 3}, opts)
+		assert.ErrorIs(t, err, swarm.ErrInvalid)
+		assert.Zero(t, updates(engine))
 	})
 }

@@ -53,20 +53,28 @@ func (s *ServiceSpec) DropPreference(label string) bool {
 // AddHost gives the containers an address for a host name, beside the others that
 // the name has. If it has this one, nothing changes.
 func (s *ServiceSpec) AddHost(name, address string) {
-	add(&s.TaskTemplate.ContainerSpec.Hosts, address+" "+name, func(entry string) bool {
+	add(&s.TaskTemplate.ContainerSpec.Hosts, address+" "+name, isHost(name, address))
+}
+
+// isHost finds the entries that give a name an address. Engines read one name of
+// each.
+func isHost(name, address string) func(string) bool {
+	return func(entry string) bool {
 		fields := strings.Fields(entry)
-		return len(fields) > 1 && fields[0] == address && fields[1] == name // engines read no further
-	})
+		return len(fields) > 1 && fields[0] == address && fields[1] == name
+	}
 }
 
 // PutHost gives the containers an address for a host name, in the place of those
-// that the name has.
+// that the name has. If it has just this one, nothing changes.
 func (s *ServiceSpec) PutHost(name, address string) {
 	hosts := &s.TaskTemplate.ContainerSpec.Hosts
-	put(hosts, address+" "+name, func(entry string) bool {
-		fields := strings.Fields(entry)
-		return len(fields) == 2 && fields[1] == name
-	})
+	if !slices.ContainsFunc(*hosts, isHost(name, address)) {
+		put(hosts, address+" "+name, func(entry string) bool {
+			fields := strings.Fields(entry)
+			return len(fields) == 2 && fields[1] == name
+		})
+	}
 	dropHosts(hosts, name, func(have string) bool { return have != address })
 }
 

@@ -74,6 +74,7 @@ func TestEditsOfWhatTasksRunUnder(t *testing.T) {
 		}},
 		"host put":                {func(s *spec) { s.PutHost("db", "::1") }, func(s *spec) { container(s).Hosts = []string{"::1 db", "10.0.0.3 cache store"} }},
 		"host put to one of many": {func(s *spec) { s.PutHost("db", "10.0.0.2") }, func(s *spec) { container(s).Hosts = []string{"10.0.0.2 db", "10.0.0.3 cache store"} }},
+		"host put that is there":  {func(s *spec) { s.PutHost("cache", "10.0.0.3") }, nil},
 		"new host put": {func(s *spec) { s.PutHost("x", "::1") }, func(s *spec) {
 			container(s).Hosts = []string{"10.0.0.1  db", "10.0.0.2 db", "10.0.0.3 cache store db", "::1 x"}
 		}},

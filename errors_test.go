@@ -40,6 +40,8 @@ var sentinels = map[error]string{
 	ErrNoSwarm:          "Unavailable",
 	ErrAlreadyInSwarm:   "Unavailable",
 	ErrNoLeader:         "Unavailable",
+	ErrTasksFailed:      "FailedPrecondition",
+	ErrCredentials:      "FailedPrecondition",
 	ErrLocked:           "Unavailable",
 	ErrNotLocked:        "Conflict",
 	ErrInvalidUnlockKey: "Unauthorized",

@@ -174,14 +174,25 @@ func (s *ServiceClient) finishJob(ctx context.Context, result *JobResult, outcom
 	collecting, cancel := inSpareTime(ctx)
 	err := s.collect(collecting, result, opts.MaxLogBytes)
 	cancel()
+	if errors.Is(err, ErrNotFound) {
+		result.Removed = true
+		return &Error{Op: "run job", Object: result.ServiceID, Message: "it was removed before its tasks were read", Err: err, kind: ErrRemoved}
+	}
 	if err != nil || opts.Remove != RemoveAlways && (opts.Remove != RemoveOnSuccess || outcome != nil) {
 		return err
 	}
 	removing, cancel := inSpareTime(ctx)
 	defer cancel()
-	service, err := s.find(removing, "remove job", result.ServiceID)
-	if err == nil {
-		err = s.removeWithTasks(removing, "remove job", result.ServiceID, service)
+	const op = "remove job"
+	service, err := s.find(removing, op, result.ServiceID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		err = nil // somebody else has removed it
+	case err != nil:
+	case outcome == nil && service.JobStatus != nil && service.JobStatus.JobIteration.Index != result.Rollout.JobIteration:
+		return nil // somebody has it run again
+	default:
+		err = s.removeWithTasks(removing, op, result.ServiceID, service)
 	}
 	result.Removed = err == nil
 	return err

@@ -205,3 +205,28 @@ func TestAJobWhoseTasksCannotBeReadIsNotRemoved(t *testing.T) {
 		assert.NoError(t, err)
 	})
 }
+
+// Somebody else has the job run again, or removes it, while its logs are read.
+func TestAJobThatOthersHaveChangedIsLeftToThem(t *testing.T) {
+	for name, others := range map[string]func(*swarm.Client) error{
+		"run again": func(client *swarm.Client) error {
+			_, err := client.Services.Redeploy(context.Background(), "job", &swarm.ServiceModifyOptions{RerunJob: true})
+			return err
+		},
+		"removed": func(client *swarm.Client) error { return client.Services.Remove(context.Background(), "job") },
+	} {
+		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+			engine.Inject(swarmtest.Fault{Path: "/tasks/*/logs", Times: 1, Effect: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					assert.NoError(t, others(engine.Client()), name)
+					next.ServeHTTP(w, r)
+				})
+			}})
+			result, err := client.Services.RunJob(t.Context(), job(engine, 0), &swarm.RunJobOptions{Remove: swarm.RemoveOnSuccess})
+			require.NoError(t, err, name)
+			assert.Equal(t, name == "removed", result.Removed, name)
+			_, err = client.Services.Inspect(t.Context(), "job")
+			assert.Equal(t, name == "removed", err != nil, name)
+		})
+	}
+}
