@@ -24,13 +24,15 @@ type ContainerSpec struct {
 	Args []string `json:",omitzero"`
 	// Hostname is the host name inside of the container. Empty means the
 	// container's ID. The engine fills in placeholders, such as
-	// [TemplateNodeHostname] + "-" + [TemplateTaskSlot]. Needs API 1.25.
+	// [TemplateNodeHostname] + "-" + [TemplateTaskSlot]. With more than 64 bytes no
+	// task can start on Linux. Needs API 1.25.
 	Hostname string `json:",omitzero"`
 	// Env are environment variables, each as KEY=value, added to the image's. A
 	// KEY without = removes the image's. The engine fills in templates. The
 	// order counts: changing it replaces the tasks.
 	Env []string `json:",omitzero"`
-	// Dir is the working directory. Empty: the image decides.
+	// Dir is the working directory, an absolute path: with another no task can
+	// start. Empty: the image decides.
 	Dir string `json:",omitzero"`
 	// User is who runs the process: user, user:group, uid or uid:gid. Empty: the
 	// image decides.
@@ -194,7 +196,8 @@ const (
 
 // AppArmorOpts says whether AppArmor confines a container.
 type AppArmorOpts struct {
-	// Mode is the profile to use. Empty means [AppArmorDefault].
+	// Mode is the profile to use. Empty means [AppArmorDefault], for which engines
+	// take an unknown word, too.
 	Mode AppArmorMode `json:",omitzero"`
 }
 
@@ -474,10 +477,10 @@ type FileTarget struct {
 	// /run/secrets for a secret, and below / for a config.
 	Name string
 	// UID is the number of the user that owns the file. Engines take an empty
-	// one, and then cannot start the task.
+	// one, or a name, and then cannot start the task.
 	UID string
 	// GID is the number of the group that owns the file. Engines take an empty
-	// one, and then cannot start the task.
+	// one, or a name, and then cannot start the task.
 	GID string
 	// Mode are the permission bits of the file, such as 0o444. Zero means that
 	// nobody but root may read it.
@@ -502,10 +505,12 @@ const (
 
 // Ulimit is a resource limit of a process, see getrlimit(2).
 type Ulimit struct {
-	// Name is what is limited, such as nofile.
+	// Name is what is limited, such as nofile. With one that nodes do not know no
+	// task can start.
 	Name string
 	// Hard is the limit that a process cannot raise. -1 means none.
 	Hard int64
-	// Soft is the limit that counts. -1 means none.
+	// Soft is the limit that counts, at most Hard, or no task can start. -1 means
+	// none.
 	Soft int64
 }

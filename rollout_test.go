@@ -459,13 +459,27 @@ func TestEveryTransitionOfAnUpdateHasItsVerdict(t *testing.T) {
 		"updating to rollback to its end": {onFailure: swarm.RollbackOnFailure, change: setImage("late:3"),
 			states: []swarm.UpdateState{none, updating, rollback, rollbackEnded}, want: swarm.ErrRolledBack},
 		"rollback to paused": {onFailure: swarm.RollbackOnFailure, change: setImage("late:3"), breaks: true,
-			states: []swarm.UpdateState{none, updating, rollbackPaused}, want: swarm.ErrRollbackPaused},
+			states: []swarm.UpdateState{none, updating, rollback, rollbackPaused}, want: swarm.ErrRollbackPaused},
 		"completed to rollback on demand to its end": {before: ending(setImage("web:2")), change: back, states: []swarm.UpdateState{rollback, rollbackEnded}},
 		"paused to rollback on demand to its end":    {before: ending(setImage("exits:3")), change: back, states: []swarm.UpdateState{rollback, rollbackEnded}},
 		"rollback on demand to paused": {before: ending(setImage("web:2")), change: back, breaks: true,
 			states: []swarm.UpdateState{rollback, rollbackPaused}, want: swarm.ErrRollbackPaused},
 		"completed to none to updating": {before: ending(setImage("web:3")), change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
 		"paused to none to updating":    {before: ending(setImage("exits:3")), change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"updating to none to updating": {before: func(t *testing.T, client *swarm.Client) {
+			setImage("web:3")(t, client)
+			time.Sleep(200 * time.Millisecond)
+		}, change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"rollback that has ended to none to updating": {onFailure: swarm.RollbackOnFailure, before: ending(setImage("exits:3")),
+			change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
+		"rollback that is paused to none to updating": {before: func(t *testing.T, client *swarm.Client) {
+			for _, change := range []func(*testing.T, *swarm.Client) swarm.Rollout{setImage("exits:3"), setImage("web:2"), back} {
+				ending(change)(t, client)
+			}
+			service, err := client.Services.Inspect(t.Context(), "web")
+			require.NoError(t, err)
+			assert.Equal(t, rollbackPaused, service.UpdateStatus.State)
+		}, change: setImage("web:2"), states: []swarm.UpdateState{none, updating, completed}},
 		"none stays none, for a label": {change: func(t *testing.T, client *swarm.Client) swarm.Rollout {
 			change, err := client.Services.Modify(t.Context(), "web", func(service *swarm.Service) error {
 				service.Spec.Labels = map[string]string{"a": "b"}
@@ -482,10 +496,11 @@ func TestEveryTransitionOfAnUpdateHasItsVerdict(t *testing.T) {
 	} {
 		inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
 			engine.Image("exits:3", exits(3))
-			engine.Image("late:3", swarmtest.Image{Run: func(c *swarmtest.Container) int {
+			late := swarmtest.Image{Run: func(c *swarmtest.Container) int {
 				c.Sleep(time.Second)
 				return 3
-			}})
+			}}
+			engine.Image("late:3", late)
 			spec := service("web", swarm.Replicated(2))
 			spec.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Delay: new(100 * time.Millisecond)}
 			spec.UpdateConfig.FailureAction = test.onFailure
@@ -494,7 +509,7 @@ func TestEveryTransitionOfAnUpdateHasItsVerdict(t *testing.T) {
 				test.before(t, client)
 			}
 			if test.breaks {
-				engine.Image("web:1", swarmtest.Image{PullError: "gone"})
+				engine.Image("web:1", late)
 			}
 			states, err := statesSeen(t, client, test.change(t, client))
 			assert.Equal(t, test.states, states, name)

@@ -301,6 +301,7 @@ type PortConfig struct {
 	// PublishedPort is the port on the nodes. Zero lets the engine choose one:
 	// between 30000 and 32767 for [PublishIngress], shown in the service's
 	// Endpoint; any free one for [PublishHost], shown in the task's PortStatus.
+	// Engines take one beyond 65535, and then start no task.
 	PublishedPort uint32 `json:",omitzero"`
 	// PublishMode says on which nodes the port is open. Empty means
 	// [PublishIngress], and engines take an unknown one for [PublishIngress]

@@ -236,7 +236,8 @@ type PlacementPreference struct {
 // SpreadPreference spreads tasks evenly over the values of a label.
 type SpreadPreference struct {
 	// SpreadDescriptor is the label, such as node.labels.zone or
-	// engine.labels.rack. Nodes without it count as one value.
+	// engine.labels.rack. Nodes without it count as one value. Engines ignore
+	// anything else, node.id for instance.
 	SpreadDescriptor string
 }
 

@@ -51,6 +51,39 @@ func TestWillRestartSaysWhatEnginesDo(t *testing.T) {
 	})
 }
 
+// A change of the placement alone replaces a task only if it may not stay.
+func TestWillRestartSaysWhatEnginesDoForPlacements(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		id := deploy(t, client, testSpec(serviceName(t, "")))
+		running := runningTasks(t, client, id, 1)
+		for i, edit := range []func(*swarm.ServiceSpec){
+			func(s *swarm.ServiceSpec) { s.AddConstraint("node.role==manager") },
+			func(s *swarm.ServiceSpec) { s.AddPreference(swarm.SpreadOver("node.labels.zone")) },
+			func(s *swarm.ServiceSpec) { s.TaskTemplate.Placement.MaxReplicas = 3 },
+			func(s *swarm.ServiceSpec) {
+				s.DropConstraint("node.role==manager")
+				s.AddConstraint("node.role!=worker")
+			},
+		} {
+			change := update(t, client, id, func(s *swarm.ServiceSpec) {
+				before := *s
+				edit(s)
+				assert.False(t, swarm.WillRestart(before, *s), i)
+			})
+			require.NoError(t, wait(t, client, change.Rollout))
+			assert.Equal(t, running, runningTasks(t, client, id, 1), i)
+		}
+		update(t, client, id, func(s *swarm.ServiceSpec) { s.AddConstraint("node.role==worker") })
+		require.Eventually(t, func() bool {
+			task, err := client.Tasks.Inspect(t.Context(), running[0])
+			require.NoError(t, err)
+			return task.DesiredState == swarm.TaskShutdown
+		}, time.Minute, 100*time.Millisecond)
+	})
+}
+
 // What is applied again is found to be so, whatever the engine has made of it.
 func TestApplyTwiceSendsNothing(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
@@ -91,7 +124,7 @@ func TestManagersOutliveAPlacementThatIsTakenAway(t *testing.T) {
 
 func TestRemoveAndWaitLeavesNothingInUse(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []swarm.ServiceMode{swarm.Replicated(2), swarm.Global(), swarm.ReplicatedJob(2, 0), swarm.GlobalJob()} {
+	for i, mode := range []swarm.ServiceMode{swarm.Replicated(2), swarm.Global(), swarm.ReplicatedJob(2, 0), swarm.GlobalJob()} {
 		onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
 			client, ctx := newClient(t, e), t.Context()
 			name := serviceName(t, string(mode.Kind()))
@@ -99,10 +132,17 @@ func TestRemoveAndWaitLeavesNothingInUse(t *testing.T) {
 			require.NoError(t, err)
 			secret, err := client.Secrets.Create(ctx, swarm.SecretSpec{Name: name, Data: []byte("x")})
 			require.NoError(t, err)
+			config, err := client.Configs.Create(ctx, swarm.ConfigSpec{Name: name, Data: []byte("x")})
+			require.NoError(t, err)
 			spec := testSpec(name, "-linger", "1s")
 			spec.Mode, spec.UpdateConfig = mode, swarm.UpdateConfig{}
 			spec.PutNetwork(swarm.NetworkAttachmentConfig{Target: network.ID})
 			spec.PutSecret(swarm.MountSecret(secret, name))
+			spec.PutConfig(swarm.MountConfig(config, name))
+			published := swarm.PortConfig{TargetPort: 80, PublishedPort: uint32(18950 + i)}
+			if kind := mode.Kind(); kind == swarm.ModeReplicated || kind == swarm.ModeGlobal { // jobs have no ports
+				spec.AddPort(published)
+			}
 			id := create(t, client, spec)
 			require.Eventually(t, func() bool {
 				tasks, err := client.Services.Tasks(ctx, id)
@@ -117,6 +157,10 @@ func TestRemoveAndWaitLeavesNothingInUse(t *testing.T) {
 			}
 			assert.NoError(t, client.Networks.Remove(ctx, network.ID))
 			assert.NoError(t, client.Secrets.Remove(ctx, secret))
+			assert.NoError(t, client.Configs.Remove(ctx, config))
+			again := idleSpec(name)
+			again.AddPort(published)
+			create(t, client, again)
 		})
 	}
 }

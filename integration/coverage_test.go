@@ -925,6 +925,12 @@ func TestClientReaches(t *testing.T) {
 				assert.NoError(t, client.System.Ping(t.Context()))
 				assert.True(t, dialled)
 			},
+			"http-client": func(t *testing.T) {
+				client, err := swarm.New(swarm.WithHost("tcp://engine:2375"), swarm.WithHTTPClient(e.Client()))
+				require.NoError(t, err)
+				defer client.Close()
+				assert.NoError(t, client.System.Ping(t.Context()))
+			},
 			"timeout": func(t *testing.T) {
 				client := newClient(t, e, swarm.WithCallTimeout(time.Nanosecond))
 				assert.ErrorIs(t, client.System.Ping(t.Context()), context.DeadlineExceeded)

@@ -239,7 +239,7 @@ func TestPrivateImagesArePinnedAndRunOnOtherNodes(t *testing.T) {
 
 		// The tag moves.
 		push(t, nodes[0], registry, engines.Image2, "team/web", "1")
-		change, err = client.Services.SetImage(t.Context(), "with", image, &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
+		change, err = client.Services.Redeploy(t.Context(), "with", &swarm.ServiceModifyOptions{Pin: swarm.PinRequired})
 		require.NoError(t, err)
 		assert.True(t, change.Changed)
 		assert.NotEqual(t, first.Digest, change.Pin.Digest)

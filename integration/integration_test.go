@@ -158,9 +158,15 @@ func onEveryOwnEngine(t *testing.T, test func(t *testing.T, e *engines.Engine), 
 // ownEngine starts an engine that is gone with the test.
 func ownEngine(t *testing.T, version string, flags ...string) *engines.Engine {
 	t.Helper()
+	e := startEngine(t, version, flags...)
+	removeAfter(t, e)
+	return e
+}
+
+func startEngine(t *testing.T, version string, flags ...string) *engines.Engine {
+	t.Helper()
 	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()), flags...)
 	require.NoError(t, err)
-	removeAfter(t, e)
 	return e
 }
 

@@ -108,6 +108,10 @@ func TestWaitTellsAFailedUpdateFromADoneOne(t *testing.T) {
 			var rollout *swarm.RolloutError
 			require.ErrorAs(t, err, &rollout)
 			assert.Contains(t, err.Error(), "task: non-zero exit (3)")
+			snapshot, err := client.Services.Snapshot(t.Context(), id)
+			require.NoError(t, err)
+			assert.Equal(t, map[swarm.FailureAction]swarm.ServiceState{
+				swarm.PauseOnFailure: swarm.StatePaused, swarm.RollbackOnFailure: swarm.StateRolledBack}[action], snapshot.State())
 			if action == swarm.RollbackOnFailure {
 				current, err := client.Services.CurrentRollout(t.Context(), id)
 				require.NoError(t, err)
@@ -318,7 +322,7 @@ func TestAWaitSeesATaskRunSoonAndAsksFifteenTimesAtMost(t *testing.T) {
 			most = max(most, requests.between(began, began.Add(startTime)))
 			require.NoError(t, client.Services.RemoveAndWait(t.Context(), change.ID))
 		}
-		t.Logf("%s: lags %s; starts %s, with requests %s, in the first half second at most %d",
+		t.Logf("note: %s: lags %s; starts %s, with requests %s, in the first half second at most %d",
 			e.Name, spread(lags), spread(took), spread(asked), most)
 		assert.LessOrEqual(t, most, 15)
 	})

@@ -68,6 +68,35 @@ func TestTheStateOfAService(t *testing.T) {
 	})
 }
 
+// States that pass, of a service whose tasks take their time to end.
+func TestTheStateOfAServiceThatChanges(t *testing.T) {
+	t.Parallel()
+	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {
+		client := newClient(t, e)
+		id := deploy(t, client, testSpec(serviceName(t, ""), "-linger", "4s"))
+		passes := func(want swarm.ServiceState) (snapshot *swarm.ServiceSnapshot) {
+			require.Eventually(t, func() bool {
+				var err error
+				snapshot, err = client.Services.Snapshot(t.Context(), id)
+				require.NoError(t, err)
+				return snapshot.State() == want
+			}, time.Minute, 50*time.Millisecond, want)
+			return snapshot
+		}
+		change := update(t, client, id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate++ })
+		assert.False(t, passes(swarm.StateUpdating).Synchronized())
+		require.NoError(t, wait(t, client, change.Rollout))
+		_, err := client.Services.Stop(t.Context(), id, nil)
+		require.NoError(t, err)
+		passes(swarm.StateStopping)
+		started, err := client.Services.Start(t.Context(), id, nil)
+		require.NoError(t, err)
+		require.NoError(t, wait(t, client, started.Rollout))
+		require.NoError(t, client.Services.Remove(t.Context(), id))
+		passes(swarm.StateRemoving)
+	})
+}
+
 func TestAJobIsRemovedWhenThatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	onEveryEngine(t, func(t *testing.T, e *engines.Engine) {

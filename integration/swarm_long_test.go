@@ -72,3 +72,12 @@ func leaderOf(t *testing.T, managers []member) (leader member, others []member) 
 	require.Len(t, others, len(managers)-1)
 	return leader, others
 }
+
+func TestEnginesDropSettingsOfSwarmsAtEveryVersion(t *testing.T) {
+	assertSettingsDropped(t, func(newest int) (minors []int) {
+		for minor := 24; minor <= newest; minor++ {
+			minors = append(minors, minor)
+		}
+		return minors
+	})
+}

@@ -13,8 +13,11 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +99,37 @@ func TestEngineThatSpeaksTLSIsReachedWithACertificate(t *testing.T) {
 			err = connect(nil, once).System.Ping(t.Context())
 			assert.ErrorIs(t, err, swarm.ErrProtocol)
 			assert.ErrorContains(t, err, "the engine speaks TLS there")
+
+			home, host := t.TempDir(), "tcp://"+onLoopback(t, e, "127.0.0.1:2376")
+			require.NoError(t, writeFiles(home, map[string]string{"ca.pem": owner.pem, "cert.pem": certificate, "key.pem": key}))
+			environment := []string{"HOME=" + home, "DOCKER_CONFIG=" + home}
+			create := exec.CommandContext(t.Context(), dockerCommand(t), "context", "create", "secure",
+				"--docker", fmt.Sprintf("host=%s,ca=%s/ca.pem,cert=%[2]s/cert.pem,key=%[2]s/key.pem", host, home))
+			create.Env = environment
+			output, err := create.CombinedOutput()
+			require.NoError(t, err, "%s", output)
+			for _, found := range [][]string{
+				{"DOCKER_HOST=" + host, "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=" + home},
+				{"DOCKER_HOST=" + strings.Replace(host, "tcp:", "https:", 1), "DOCKER_CERT_PATH=" + home},
+				{"DOCKER_CONTEXT=secure"},
+			} {
+				assert.Contains(t, versionFound(t, append(found, environment...)), e.Version, "%v", found)
+			}
 		})
 	}
+}
+
+// versionFound is what the engine that a client finds by that environment alone says
+// of itself.
+func versionFound(t *testing.T, environment []string) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	client := exec.CommandContext(t.Context(), self)
+	client.Env = append(environment, hostLabRole+"=client", hostLabOpts+"={}")
+	output, err := client.CombinedOutput()
+	assert.NoError(t, err, "%s", output)
+	return string(output)
 }
 
 func TestEngineThatSpeaksNoTLSIsReachedOverTCP(t *testing.T) {

@@ -86,12 +86,32 @@ func (o Objects) Changes() []Change {
 		{Name: "user", Restarts: true, Make: func(s *spec) { container(s).User = "1" }},
 		{Name: "groups", Restarts: true, Make: func(s *spec) { container(s).Groups = []string{"1"} }},
 		{Name: "no new privileges", Needs: 44, Restarts: true, Make: func(s *spec) { container(s).Privileges = &swarm.Privileges{NoNewPrivileges: new(true)} }},
+		{Name: "credential spec", Needs: 29, Restarts: true, Make: func(s *spec) {
+			container(s).Privileges = &swarm.Privileges{CredentialSpec: &swarm.CredentialSpec{File: "x"}}
+		}},
+		{Name: "SELinux labels", Needs: 29, Restarts: true, Make: func(s *spec) {
+			container(s).Privileges = &swarm.Privileges{SELinuxContext: &swarm.SELinuxContext{Type: "x"}}
+		}},
+		{Name: "seccomp", Needs: 44, Restarts: true, Make: func(s *spec) {
+			container(s).Privileges = &swarm.Privileges{Seccomp: &swarm.SeccompOpts{Mode: swarm.SeccompUnconfined}}
+		}},
+		{Name: "AppArmor", Needs: 44, Restarts: true, Make: func(s *spec) {
+			container(s).Privileges = &swarm.Privileges{AppArmor: &swarm.AppArmorOpts{Mode: swarm.AppArmorDisabled}}
+		}},
+		{Name: "OOM score", Needs: 46, Restarts: true, Make: func(s *spec) { container(s).OomScoreAdj = 100 }},
 		{Name: "tty", Restarts: true, Make: func(s *spec) { container(s).TTY = true }},
 		{Name: "stdin", Restarts: true, Make: func(s *spec) { container(s).OpenStdin = true }},
 		{Name: "read-only", Restarts: true, Make: func(s *spec) { container(s).ReadOnly = true }},
 		{Name: "mount", Restarts: true, Make: func(s *spec) { s.PutMount(swarm.Mount{Target: "/c", Source: "/tmp"}) }},
 		{Name: "mount's options", Restarts: true, Make: func(s *spec) {
 			s.PutMount(swarm.Mount{Target: "/a", Type: swarm.MountTmpfs, TmpfsOptions: &swarm.TmpfsOptions{SizeBytes: 4096}})
+		}},
+		{Name: "propagation", Restarts: true, Make: func(s *spec) {
+			s.PutMount(swarm.Mount{Target: "/c", Source: "/tmp", Type: swarm.MountBind, BindOptions: &swarm.BindOptions{Propagation: swarm.PropagationRSlave}})
+		}},
+		{Name: "volume's driver", Restarts: true, Make: func(s *spec) {
+			s.PutMount(swarm.Mount{Target: "/b", Source: "b", Type: swarm.MountVolume,
+				VolumeOptions: &swarm.VolumeOptions{Labels: map[string]string{"a": "1"}, DriverConfig: &swarm.Driver{Name: "local"}}})
 		}},
 		{Name: "mount dropped", Restarts: true, Make: func(s *spec) { s.DropMount("/a") }},
 		{Name: "stop signal", Restarts: true, Make: func(s *spec) { container(s).StopSignal = "SIGINT" }},
@@ -115,6 +135,12 @@ func (o Objects) Changes() []Change {
 		{Name: "limits", Restarts: true, Make: func(s *spec) {
 			s.TaskTemplate.Resources = &swarm.ResourceRequirements{Limits: &swarm.Limits{MemoryBytes: 64 << 20}}
 		}},
+		{Name: "reservations", Restarts: true, Make: func(s *spec) {
+			s.TaskTemplate.Resources = &swarm.ResourceRequirements{Reservations: &swarm.Reservations{MemoryBytes: 8 << 20}}
+		}},
+		{Name: "generic resources", Needs: 32, Restarts: true, Make: func(s *spec) {
+			s.PutGenericResource(swarm.GenericResource{DiscreteResourceSpec: &swarm.DiscreteGenericResource{Kind: "gpu", Value: 1}})
+		}},
 		{Name: "empty resources", Restarts: true, Make: func(s *spec) { s.TaskTemplate.Resources = &swarm.ResourceRequirements{} }},
 		{Name: "restart policy", Restarts: true, Make: func(s *spec) { s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartNone} }},
 		{Name: "default restart policy", Restarts: true, Make: func(s *spec) { s.TaskTemplate.RestartPolicy = swarm.DefaultRestartPolicy() }},
@@ -122,6 +148,9 @@ func (o Objects) Changes() []Change {
 		{Name: "network", Restarts: true, Make: func(s *spec) { s.PutNetwork(swarm.NetworkAttachmentConfig{Target: o.Networks[Second]}) }},
 		{Name: "alias", Restarts: true, Make: func(s *spec) {
 			s.PutNetwork(swarm.NetworkAttachmentConfig{Target: o.Networks[First], Aliases: []string{"db"}})
+		}},
+		{Name: "options for a network's driver", Needs: 39, Restarts: true, Make: func(s *spec) {
+			s.PutNetwork(swarm.NetworkAttachmentConfig{Target: o.Networks[First], DriverOpts: map[string]string{"a": "1"}})
 		}},
 		{Name: "network dropped", Restarts: true, Make: func(s *spec) { s.DropNetwork(o.Networks[First]) }},
 		{Name: "log driver", Restarts: true, Make: func(s *spec) { s.TaskTemplate.LogDriver = &swarm.Driver{Name: "json-file"} }},
