@@ -371,3 +371,17 @@ func TestModifyEndsWithTheErrorOfTheChange(t *testing.T) {
 		assert.Equal(t, 3, calls)
 	})
 }
+
+// The run without tasks that ends an old engine's job pulls nothing.
+func TestRemoveAndWaitOfAJobNeedsNoCredentials(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		_, err := client.Services.Create(t.Context(), service("job", swarm.ReplicatedJob(2, 2)), nil)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		without := engine.Client(swarm.WithRegistryAuth(func(context.Context, string) (*swarm.RegistryAuth, error) {
+			return nil, errors.New("the helper is broken")
+		}))
+		require.NoError(t, without.Services.RemoveAndWait(t.Context(), "job"))
+		assert.Equal(t, 1, updates(engine))
+	}, swarmtest.WithRelease(swarmtest.Engine2010))
+}
