@@ -385,3 +385,23 @@ func TestRemoveAndWaitOfAJobNeedsNoCredentials(t *testing.T) {
 		assert.Equal(t, 1, updates(engine))
 	}, swarmtest.WithRelease(swarmtest.Engine2010))
 }
+
+// Engines list tasks of plugins only where they are asked for.
+func TestPluginServicesAreChosenByTheirTasks(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		nodes, err := client.Nodes.List(t.Context(), nil)
+		require.NoError(t, err)
+		services, err := client.Services.List(t.Context(), &swarm.ServiceListOptions{Runtime: swarm.RuntimePlugin,
+			Nodes: []string{nodes[0].ID}, States: []swarm.ServiceState{swarm.StateRunning}})
+		require.NoError(t, err)
+		assert.Empty(t, services)
+		asked := 0
+		for _, request := range engine.Requests() {
+			if strings.HasSuffix(request.Path, "/tasks") {
+				asked++
+				assert.Contains(t, request.Query, "plugin")
+			}
+		}
+		assert.Equal(t, 3, asked)
+	})
+}
