@@ -395,7 +395,8 @@ func TestFewSSHHandshakesAtATime(t *testing.T) {
 	}))
 	hammer(t, tr, 16, 20)
 	assert.LessOrEqual(t, most.Load(), int64(sshHandshakes))
-	assert.LessOrEqual(t, len(strings.Fields(children(t))), 16)
+	// A connection that net/http has replaced, as it does on busy machines, takes a moment to end.
+	assert.Eventually(t, func() bool { return len(strings.Fields(children(t))) <= 16 }, 10*time.Second, time.Millisecond)
 }
 
 func TestWaitingForAnSSHHandshakeEndsWithTheContext(t *testing.T) {
