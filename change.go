@@ -362,10 +362,7 @@ const maxTasksNamed = 5
 // removed they can no longer be asked for by the service, but they bear its name.
 func (s *ServiceClient) tasksLeft(ctx context.Context, service *Service) ([]string, error) {
 	var left []string
-	opts := &TaskListOptions{NamePrefixes: []string{service.Spec.Name + "."}}
-	if service.Spec.TaskTemplate.Runtime == RuntimePlugin {
-		opts.Runtime = RuntimePlugin
-	}
+	opts := &TaskListOptions{NamePrefixes: []string{service.Spec.Name + "."}, Runtime: service.listedRuntime()}
 	for task, err := range s.client.Tasks.All(ctx, opts) {
 		if err != nil {
 			return nil, err

@@ -13,7 +13,8 @@ type JobRemoval string
 const (
 	// RemoveNever leaves the job there. The default.
 	RemoveNever JobRemoval = ""
-	// RemoveOnSuccess removes a job that is complete.
+	// RemoveOnSuccess removes a job that is complete, unless somebody else has it run
+	// again meanwhile.
 	RemoveOnSuccess JobRemoval = "on-success"
 	// RemoveAlways removes the job whatever has become of it, also when it is
 	// waited for no longer. Only if its tasks cannot be read it is left there: the
@@ -81,7 +82,8 @@ type JobTask struct {
 //
 // A job that fails is [ErrJobFailed], and any other end that is not the wanted one
 // a [*RolloutError] too, see [ServiceClient.Wait]; the result tells of its tasks
-// all the same, and is nil only if there was no job to wait for. A spec that is no
+// all the same, and is nil only if there was no job to wait for. A job that somebody
+// else removes before its tasks were read is [ErrRemoved]. A spec that is no
 // job's is [ErrInvalid], a name that another kind of service has [ErrImmutable].
 // Without a restart policy a task that fails is tried again without end. Needs API
 // 1.41.

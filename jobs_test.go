@@ -206,6 +206,28 @@ func TestAJobWhoseTasksCannotBeReadIsNotRemoved(t *testing.T) {
 	})
 }
 
+// Somebody else removes the job between the end of the wait and the look at its tasks.
+func TestAJobThatIsGoneBeforeItsTasksAreReadIsRemoved(t *testing.T) {
+	inTime(t, func(t *testing.T, engine *swarmtest.Engine, client *swarm.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		engine.Inject(swarmtest.Fault{Path: "/tasks", Effect: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if ctx.Err() != nil {
+					assert.NoError(t, engine.Client().Services.Remove(context.Background(), "job"))
+				}
+				next.ServeHTTP(w, r)
+			})
+		}})
+		spec := service("job", swarm.ReplicatedJob(2, 2)) // runs until it is stopped
+		result, err := client.Services.RunJob(ctx, spec, &swarm.RunJobOptions{Remove: swarm.RemoveAlways})
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorIs(t, err, swarm.ErrRemoved)
+		assert.True(t, result.Removed)
+		assert.Empty(t, result.Tasks)
+	})
+}
+
 // Somebody else has the job run again, or removes it, while its logs are read.
 func TestAJobThatOthersHaveChangedIsLeftToThem(t *testing.T) {
 	for name, others := range map[string]func(*swarm.Client) error{

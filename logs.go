@@ -772,8 +772,8 @@ func (l *LogReader) appendPrefix(b []byte, record *logRecord) []byte {
 }
 
 // Close ends the log, also while another goroutine reads it, which then gets
-// [ErrClosed]. It can be called at any time, from anywhere, and again. It does not
-// wait for its connections to be closed, which happens at once.
+// [ErrClosed]. It can be called at any time, from anywhere, and again. What it
+// has open may be closed a moment after it returns.
 func (l *LogReader) Close() error {
 	l.closed.Store(true)
 	return l.close()

@@ -306,10 +306,17 @@ func (l *lookout) readService(ctx context.Context) error {
 	}
 	l.service, l.serviceAt = service, time.Now()
 	l.template = specOf(service.Raw, "Spec", "TaskTemplate").Without("Runtime")
-	if service.Spec.TaskTemplate.Runtime == RuntimePlugin {
-		l.runtime = RuntimePlugin
-	}
+	l.runtime = service.listedRuntime()
 	return nil
+}
+
+// listedRuntime is what lists of the service's tasks must ask for: without a runtime
+// engines list no tasks of plugins.
+func (s *Service) listedRuntime() Runtime {
+	if s.Spec.TaskTemplate.Runtime == RuntimePlugin {
+		return RuntimePlugin
+	}
+	return ""
 }
 
 func (l *lookout) readTasks(ctx context.Context) error {

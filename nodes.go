@@ -257,8 +257,9 @@ func (n *NodeClient) Demote(ctx context.Context, ref string) error {
 // NodeDrainOptions say what a drain waits for.
 type NodeDrainOptions struct {
 	// Wait waits until no task of a service is left on the node, but for tasks of
-	// plugins, until ctx is done. Tasks of a node that is down or cut off count until it comes back. An
-	// engine that is out of order for a while, or without a leader, is waited out.
+	// plugins, until ctx is done. Tasks of a node that is down or cut off count until
+	// it comes back. An engine that is out of order for a while, or without a leader,
+	// is waited out.
 	Wait bool
 }
 

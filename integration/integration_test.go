@@ -163,6 +163,7 @@ func ownEngine(t *testing.T, version string, flags ...string) *engines.Engine {
 	return e
 }
 
+// startEngine starts one that the caller removes.
 func startEngine(t *testing.T, version string, flags ...string) *engines.Engine {
 	t.Helper()
 	e, err := lab.StartOne(t.Context(), version, fmt.Sprintf("%s-%x", version, time.Now().UnixNano()), flags...)
